@@ -1,0 +1,75 @@
+"""What a layer is made of: entries in a tar, each with content that lies somewhere else.
+
+An `Entry` holds no bytes of its own beyond small generated ones: content is a range of an open file, so that
+an entry of any size costs the same memory.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class EntryType(Enum):
+    """The kinds of tar entry that the recipe allows."""
+
+    DIRECTORY = b"5"
+    FILE = b"0"
+    SYMLINK = b"2"
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """Content that was generated and is small."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`size` bytes of an open file from `offset`, as they are. Read with os.pread, so that threads can share it."""
+
+    fd: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deflated:
+    """A raw DEFLATE stream of an open file: `compressed_size` bytes from `offset`, inflating to `size` bytes.
+
+    `crc32` is that of the inflated bytes. `record` is what the wheel's RECORD says of them: (hashlib's name of the
+    algorithm, raw digest).
+    """
+
+    fd: int
+    offset: int
+    compressed_size: int
+    size: int
+    crc32: int
+    record: tuple[str, bytes] | None = None
+
+
+Content = Inline | Stored | Deflated
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a layer.
+
+    `path` is relative, with `/` and without `.` or `..` components or a trailing slash: `opt/venv/bin/python`.
+    `mode` holds permission bits only. `link` is the target of a symlink. `origin` names who brought it, for messages
+    ("wheel numpy 2.3.4").
+    """
+
+    path: str
+    type: EntryType
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    link: str = ""
+    content: Content | None = None
+    origin: str = ""
