@@ -6,6 +6,9 @@ an entry of any size costs the same memory.
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
+
+from mlenv.model.digest import Digest
 
 
 class EntryType(Enum):
@@ -53,7 +56,21 @@ class Deflated:
     record: tuple[str, bytes] | None = None
 
 
-Content = Inline | Stored | Deflated
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A whole file that is opened only when its bytes are needed: a tree of any size holds no descriptor.
+
+    It was `size` bytes with the digest `sha256` when the tree was read. Whoever reads it again opens it with
+    O_NOFOLLOW, hashes what it reads, and refuses (RefusedError) where size or digest is another one: the file
+    was changed between hash and use.
+    """
+
+    path: Path
+    size: int
+    sha256: Digest
+
+
+Content = Inline | Stored | Deflated | FileContent
 
 
 @dataclass(frozen=True, slots=True)
