@@ -1,0 +1,104 @@
+"""What a command says: data to standard output, all else to standard error, and its exit status.
+
+    with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
+        ...
+        terminal.result({"image": str(digest)}, text)
+
+Errors of mlenv that leave the block are printed (what and where, then what to do) and become the exit status of
+design's table. Nothing else in mlenv prints or exits.
+"""
+
+import errno
+import json
+import os
+import sys
+import traceback
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+
+from mlenv.errors import MlenvError, UnavailableError
+from mlenv.model.progress import SILENT, Progress
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BUG = 70  # EX_SOFTWARE of sysexits.h: none of the documented failures
+
+
+class Terminal:
+    """One command's voice."""
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: int = 0) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.progress: Progress = SILENT
+
+    def __enter__(self) -> Self:
+        if not self.quiet:
+            from mlenv.cli.progress import Notes, bars  # noqa: PLC0415 -- rich is slow to import
+
+            self.progress = bars() if sys.stderr.isatty() else Notes()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        close = getattr(self.progress, "close", None)
+        if close is not None:
+            close()
+        if error is None or isinstance(error, typer.Exit | SystemExit):
+            return
+        raise typer.Exit(self._failed(error)) from None
+
+    def result(self, data: Any, text: str = "") -> None:
+        """What the command found out: `data` with --json, else `text`."""
+        if self.json:
+            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        elif text:
+            typer.echo(text)
+
+    def say(self, message: str) -> None:
+        """One line on standard error for whoever watches."""
+        if not self.quiet:
+            typer.echo(message, err=True)
+
+    def _failed(self, error: BaseException) -> int:
+        if self.verbose >= 2:
+            traceback.print_exception(error)
+        if isinstance(error, KeyboardInterrupt):
+            typer.echo("interrupted; what was fetched so far stays in the cache", err=True)
+            return INTERRUPTED
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        if isinstance(error, OSError) and not isinstance(error, MlenvError):
+            error = _of_the_system(error)
+        if isinstance(error, MlenvError):
+            self._explain(error)
+            return error.exit_status
+        typer.echo(f"error: mlenv has a bug: {type(error).__name__}: {error}", err=True)
+        typer.echo("  hint: run the same command with -vv and report what it prints", err=True)
+        return BUG
+
+    def _explain(self, error: MlenvError) -> None:
+        if self.json:
+            problems = [{"where": p.where, "message": p.message, "hint": p.hint} for p in error.problems]
+            document = {"error": error.code, "exit_status": error.exit_status, "problems": problems}
+            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+            if problem.hint:
+                typer.echo(f"  hint: {problem.hint}", err=True)
+
+
+def _of_the_system(error: OSError) -> MlenvError:
+    hints = {
+        errno.ENOSPC: "free some space; MLENV_CACHE_DIR moves the cache to another disk",
+        errno.EDQUOT: "free some space; MLENV_CACHE_DIR moves the cache to another disk",
+        errno.EROFS: "write to another place",
+        errno.EACCES: "check who owns it and its permissions",
+        errno.EPERM: "check who owns it and its permissions",
+    }
+    hint = hints.get(error.errno or 0, "")
+    return UnavailableError(error.strerror or str(error), where=str(error.filename or ""), hint=hint)

@@ -1,0 +1,257 @@
+"""mlenv.lock as values: every digest that an environment is made of, and the image's own.
+
+The normative text is schema/lock.md. A lock names no time of writing, no host, no tool version and no place to
+download from, so that it holds behind a mirror or an air gap, and so that two people who lock the same thing get
+the same bytes.
+"""
+
+import tomllib
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from mlenv.errors import LockFormatError, Problem
+from mlenv.model.digest import Digest
+from mlenv.model.facts import BaseFacts
+from mlenv.model.manifest import Container, Cuda, Environment, Model, Resources
+from mlenv.model.platform import Platform
+from mlenv.model.toml_writer import write_toml
+
+LOCK_VERSION = 1
+RECIPE_VERSION = 1
+
+Size = Annotated[int, Field(ge=0, lt=1 << 50)]
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _platform(value: Any) -> Any:
+    return Platform(value) if isinstance(value, str) else value
+
+
+class LockedRequirements(_Value):
+    """A requirements file that was read: its path in the project and the digest of its bytes."""
+
+    path: Name
+    digest: Digest
+
+
+class LockedWheel(_Value):
+    """A wheel: which bytes, not where they lie. `requested` is whether the manifest names it."""
+
+    name: Name
+    version: Name
+    filename: Name
+    digest: Digest
+    size: Size
+    requested: bool = False
+
+
+class LockedDeb(_Value):
+    """A Debian package."""
+
+    name: Name
+    version: Name
+    architecture: Name
+    digest: Digest
+    size: Size
+
+    @property
+    def label(self) -> str:
+        """As dpkg writes it: `libc6 2.41-12 amd64`."""
+        return f"{self.name} {self.version} {self.architecture}"
+
+
+class LockedTree(_Value):
+    """A file tree of the project: where from, where to, and the digest of what was there."""
+
+    source: Name
+    target: Name
+    digest: Digest
+
+
+class LockedLayer(_Value):
+    """One layer: what is in it, and its bytes.
+
+    `contents` names wheels, Debian packages or targets of trees of the same platform. `digest` and `size` are those
+    of the compressed layer, `diff-id` that of the tar, `mtree` that of the layer's mtree text (schema/layer-recipe.md).
+    """
+
+    kind: Literal["debian", "venv", "wheels", "files"]
+    contents: Annotated[tuple[Name, ...], BeforeValidator(_tuple)] = ()
+    digest: Digest
+    size: Size
+    diff_id: Digest
+    mtree: Digest
+
+
+class BaseLayer(_Value):
+    """A layer of a base image, taken as it is."""
+
+    media_type: Name
+    digest: Digest
+    size: Size
+    diff_id: Digest
+
+
+class LockedBase(_Value):
+    """What the image stands on: an image by digest, or Debian packages.
+
+    For an image: its `reference`, the `manifest` that was chosen for the platform, its `config` and `layers`. For
+    Debian packages: the `suite`. `facts` is what was read out of either.
+    """
+
+    kind: Literal["image", "debian"]
+    reference: str | None = None
+    manifest: Digest | None = None
+    config: Digest | None = None
+    suite: str | None = None
+    facts: BaseFacts
+    layers: Annotated[tuple[BaseLayer, ...], BeforeValidator(_tuple)] = ()
+
+
+class LockedImage(_Value):
+    """The finished image: the digests of its config and manifest, the manifest's size and that of all its blobs."""
+
+    manifest: Digest
+    manifest_size: Size
+    config: Digest
+    size: Size
+
+
+class LockedPlatform(_Value):
+    """Everything that the image of one platform is made of.
+
+    `base-request` and `package-request` are digests of what was asked of the resolvers. While they stay the same,
+    so do the answers.
+    """
+
+    platform: Annotated[Platform, BeforeValidator(_platform)]
+    image: LockedImage
+    base_request: Digest
+    package_request: Digest
+    base: LockedBase
+    debs: Annotated[tuple[LockedDeb, ...], BeforeValidator(_tuple)] = ()
+    wheels: Annotated[tuple[LockedWheel, ...], BeforeValidator(_tuple)] = ()
+    trees: Annotated[tuple[LockedTree, ...], BeforeValidator(_tuple)] = ()
+    layers: Annotated[tuple[LockedLayer, ...], BeforeValidator(_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Every piece of content is in exactly one layer, and every layer holds only what the lock names."""
+        named = {
+            "debian": [deb.name for deb in self.debs],
+            "wheels": [wheel.name for wheel in self.wheels],
+            "files": [tree.target for tree in self.trees],
+            "venv": [],
+        }
+        for kind, names in named.items():
+            placed = [name for layer in self.layers if layer.kind == kind for name in layer.contents]
+            if Counter(placed) != Counter(names) or len(set(names)) != len(names):
+                msg = f"the layers of kind {kind!r} do not hold each locked item once"
+                raise ValueError(msg)
+        return self
+
+    def wheel(self, name: str) -> LockedWheel:
+        """The wheel of that name."""
+        return next(wheel for wheel in self.wheels if wheel.name == name)
+
+
+class Lock(_Value):
+    """A whole lock. `manifest` is the digest of the environment manifest's canonical form."""
+
+    version: Literal[1] = LOCK_VERSION
+    recipe: Literal[1] = RECIPE_VERSION
+    manifest: Digest
+    index: Digest | None = None
+    requirements: Annotated[tuple[LockedRequirements, ...], BeforeValidator(_tuple)] = ()
+    environment: Environment
+    container: Container
+    resources: Resources = Resources()
+    cuda: Cuda = Cuda()
+    models: Annotated[tuple[Model, ...], BeforeValidator(_tuple)] = ()
+    platforms: Annotated[tuple[LockedPlatform, ...], BeforeValidator(_tuple), Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if tuple(p.platform for p in self.platforms) != self.environment.platforms:
+            msg = "the platforms are not those of the environment"
+            raise ValueError(msg)
+        for tree in (tree for platform in self.platforms for tree in platform.trees):
+            source = PurePosixPath(tree.source)
+            if source.is_absolute() or ".." in source.parts:
+                msg = f"a file tree lies outside the project: {tree.source!r}"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def image_digest(self) -> Digest:
+        """What the finished environment is called: the index where there are several platforms, else the manifest."""
+        return self.index or self.platforms[0].image.manifest
+
+    def of(self, platform: Platform) -> LockedPlatform | None:
+        """The part for one platform."""
+        return next((one for one in self.platforms if one.platform == platform), None)
+
+    def to_toml(self) -> str:
+        """The bytes of mlenv.lock, as text."""
+        header = (
+            "# Made by `mlenv lock` from mlenv.toml. Do not edit: a digest below would no longer be true.\n"
+        )
+        return header + write_toml(self.model_dump(by_alias=True, exclude_none=True))
+
+    @classmethod
+    def parse(cls, text: str, *, filename: str = "mlenv.lock") -> Self:
+        """Read a lock; LockFormatError says all that is wrong with it."""
+        try:
+            document = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise LockFormatError(f"not TOML: {error}", where=filename, hint=_RELOCK) from None
+        version = document.get("version")
+        if version != LOCK_VERSION:
+            raise LockFormatError(
+                f"lock version {version!r}, this mlenv reads {LOCK_VERSION}",
+                where=filename,
+                hint="use the mlenv that made it, or a newer one",
+            )
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            problems = [
+                Problem(_sentence(one["msg"]), f"{filename} {_dotted(one['loc'])}", _RELOCK)
+                for one in error.errors(include_url=False, include_context=False)
+            ]
+            raise LockFormatError(problems=problems) from None
+
+
+_RELOCK = "restore the file from version control, or make it anew with `mlenv lock`"
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """`platforms[0].wheels[3].size` out of pydantic's tuple."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
