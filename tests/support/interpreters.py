@@ -1,0 +1,125 @@
+"""mlenv as installed for another Python: from this machine, or inside a Debian tree that has that Python."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support.home import CHECKOUT, only_one, test_home
+from support.trees import debian_tree, inside, outside_environment
+
+SUITES = {"3.13": "trixie", "3.14": "forky"}
+
+# What a program in a tree needs from the machine to reach the package index as the machine does.
+MACHINE = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/ssl/certs",
+    "/etc/xdg",
+    "/etc/uv",
+    "/usr/local/share/ca-certificates",
+)
+
+
+@dataclass(frozen=True)
+class OtherPython:
+    """mlenv with its dependencies in the virtual environment `prefix`, under Python `version`."""
+
+    version: str
+    prefix: Path
+    tree: Path | None = None
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        binds: Sequence[Path] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs `mlenv …` or `python …`. The folders `binds` (and `cwd`) are there, at the same paths.
+
+        `env` is added to this process's environment. With `check`, a status other than 0 fails the test and
+        shows what was printed.
+        """
+        program = [str(self.prefix / "bin" / command[0]), *command[1:]]
+        if self.tree:
+            there = [Path(path) for path in MACHINE if Path(path).exists()]
+            binds = [*there, self.prefix, *binds, *([cwd] if cwd else [])]
+            program = inside(self.tree, program, binds, str(cwd or "/"))
+        environment = outside_environment(env)
+        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
+        if check and done.returncode:
+            pytest.fail(f"{command} under Python {self.version}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+
+def uv() -> str:
+    """The uv that came with mlenv."""
+    import uv as package  # noqa: PLC0415 - not needed to collect the tests
+
+    return str(package.find_uv_bin())
+
+
+def find_python(version: str) -> Path | None:
+    """An interpreter of exactly this minor version on this machine, wherever uv looks, or None."""
+    command = [uv(), "python", "find", "--no-python-downloads", "--system", version]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    """The other Pythons to test with. 3.12 is in no Debian suite: it counts where this machine has it."""
+    return (*SUITES, *(["3.12"] if find_python("3.12") else []))
+
+
+def built_wheel() -> Path:
+    """The wheel that tests/run.sh has built and installed, or one built now from the checkout."""
+    named = os.environ.get("MLENV_TEST_WHEEL")
+    if named:
+        return Path(named)
+    folder = test_home() / "wheel"
+    with only_one("wheel"):
+        subprocess.run([uv(), "build", "--wheel", "-q", "--out-dir", folder, CHECKOUT], check=True, cwd="/")
+    return max(folder.glob("mlenv-*.whl"), key=lambda wheel: wheel.stat().st_mtime)
+
+
+def other_python(version: str) -> OtherPython:
+    """mlenv under Python `version`; its dependencies are kept from run to run, mlenv is installed anew."""
+    found = None if version in SUITES and os.geteuid() == 0 else find_python(version)
+    if found is None and version not in SUITES:
+        pytest.skip(f"needs Python {version}")
+    tree = None if found else debian_tree(SUITES[version])
+    prefix = test_home() / "pythons" / version
+    environment = OtherPython(version, prefix, tree)
+    with only_one(f"python-{version}"):
+        _install(environment, str(found or "/usr/bin/python3"))
+    return environment
+
+
+def _install(python: OtherPython, interpreter: str) -> None:
+    """Runs uv where the interpreter is: outside, or in the tree with uv and the wheel bound into it."""
+    wheel = built_wheel()
+    cache = test_home() / "uv"
+    python.prefix.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    inner_uv = Path(uv())
+    steps = []
+    if not (python.prefix / "bin" / "python").is_symlink():
+        steps.append([str(inner_uv), "venv", "-q", "--allow-existing", "--python", interpreter, str(python.prefix)])
+    target = ["--python", str(python.prefix / "bin" / "python")]
+    steps.append([str(inner_uv), "pip", "install", "-q", *target, "--reinstall-package", "mlenv", str(wheel)])
+    settings = {"UV_CACHE_DIR": str(cache), "UV_NO_PYTHON_DOWNLOADS": "1", "UV_LINK_MODE": "copy"}
+    there = [Path(path) for path in MACHINE if Path(path).exists()]
+    binds = [*there, python.prefix, cache, inner_uv, wheel]
+    for step in steps:
+        command = inside(python.tree, step, binds) if python.tree else step
+        environment = outside_environment(settings)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/")
+        if done.returncode:
+            pytest.fail(f"{step[1:3]} for Python {python.version}: {done.stdout}{done.stderr}", pytrace=False)
