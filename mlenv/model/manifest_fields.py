@@ -1,0 +1,352 @@
+"""The small values that mlenv.toml is made of: names, paths, sizes, times, each checked where it is read.
+
+Each type is a plain Python value with an annotation that checks it. The annotation says the same to pydantic, which
+parses, and to the JSON Schema, by which an editor checks while somebody types.
+"""
+
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import core_schema
+
+LARGEST_INTEGER = 2**53 - 1
+"""The largest integer that canonical JSON can hold (RFC 8785 section 3.2.2.3, I-JSON)."""
+
+
+class InvalidValueError(ValueError):
+    """A value that cannot stand in mlenv.toml; `hint` says in one line what could."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Text:
+    """Annotates a string that `pattern` must match as a whole; `check` may look closer and return another spelling.
+
+    `pattern` stays within what Python's `re` and JSON Schema's ECMA 262 have in common. `expected` completes "not
+    <expected>: ...".
+    """
+
+    pattern: str
+    expected: str
+    hint: str = ""
+    check: Callable[[str], str] | None = None
+
+    def parse(self, text: str) -> str:
+        """The text, or an InvalidValueError."""
+        if re.fullmatch(self.pattern, text) is None:
+            raise InvalidValueError(f"not {self.expected}: {_quote(text)}", self.hint)
+        return self.check(text) if self.check else text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.parse, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+# Names
+
+Name = Annotated[
+    str,
+    Text(
+        r"[a-z0-9]+(?:[._-][a-z0-9]+)*",
+        "a name of lower-case letters and digits with single . _ - between them",
+    ),
+]
+TagName = Annotated[
+    str,
+    Text(
+        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+        "a version of 1 to 128 letters, digits, dots, underscores and hyphens",
+        "the version becomes the image's tag; write + as -",
+    ),
+]
+EnvName = Annotated[str, Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
+EnvValue = Annotated[str, Text(r"[^\x00]*", "a value that a process can be given (it holds a NUL)")]
+DebianPackage = Annotated[
+    str,
+    Text(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package", "write the name alone; the lock pins the version"),
+]
+Suite = Annotated[str, Text(r"[a-z][a-z0-9.-]*", "the name of a Debian suite, such as trixie")]
+PythonMinor = Annotated[
+    str, Text(r"3\.[0-9]{1,2}", "a Python version of the form 3.12", "write major and minor version only")
+]
+CudaVersion = Annotated[str, Text(r"[0-9]{1,2}\.[0-9]{1,2}(?:\.[0-9]{1,4})?", "a CUDA version, such as 12.8")]
+CudnnVersion = Annotated[str, Text(r"[0-9]{1,3}(?:\.[0-9]{1,4}){1,3}", "a cuDNN version, such as 9.10")]
+GpuArchitecture = Annotated[str, Text(r"sm_[0-9]{2,3}[af]?", "a GPU architecture, such as sm_90")]
+MigProfile = Annotated[str, Text(r"[0-9]g\.[0-9]{1,3}gb(?:\+me)?", "a MIG profile, such as 1g.5gb")]
+LimitName = Annotated[str, Text(r"[a-z]{2,16}", "the name of a limit, such as memlock or nofile")]
+Signal = Annotated[str, Text(r"SIG[A-Z0-9]+(?:[+-][0-9]{1,2})?", "the name of a signal, such as SIGTERM")]
+User = Annotated[
+    str,
+    Text(
+        r"(?:[0-9]{1,9}|[a-z_][a-z0-9_-]{0,31})(?::(?:[0-9]{1,9}|[a-z_][a-z0-9_-]{0,31}))?",
+        "a user of the form 10001:10001 or name:group",
+    ),
+]
+Owner = Annotated[str, Text(r"[0-9]{1,7}:[0-9]{1,7}", "a numeric owner of the form 0:0")]
+LabelName = Annotated[str, Text(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9])?", "the name of a label")]
+
+
+def _distribution_name(text: str) -> str:
+    return str(canonicalize_name(text))
+
+
+DistributionName = Annotated[
+    str,
+    Text(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of a Python package", check=_distribution_name),
+]
+"""A Python package's name, normalised (PyPA specification "Names and normalization")."""
+
+
+def _requirement(text: str) -> str:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0]
+        hint = 'write it as pip does: "torch==2.9.1" or "uvicorn[standard]>=0.30"'
+        raise InvalidValueError(f"not a requirement: {_quote(text)}: {reason}", hint) from error
+    if requirement.url is not None:
+        hint = 'put the wheel into a folder, name that folder in find-links, and write "name==version" here'
+        raise InvalidValueError(f"a requirement with an address is not supported: {_quote(text)}", hint)
+    return str(requirement)
+
+
+RequirementText = Annotated[str, Text(r"[^\r\n]+", "a requirement on one line", check=_requirement)]
+"""A requirement (PyPA specification "Dependency specifiers") in normal spelling, without a direct reference."""
+
+
+# Paths
+
+_PLAIN = r"[^\x00-\x1f\x7f\\]"
+TAKEN = {
+    "/bin": "use /usr/bin: /bin is a link to it",
+    "/sbin": "use /usr/sbin: /sbin is a link to it",
+    "/lib": "use /usr/lib: /lib is a link to it",
+    "/lib64": "use /usr/lib64: /lib64 is a link to it",
+    "/proc": "the kernel mounts its own there",
+    "/sys": "the kernel mounts its own there",
+    "/dev": "the container's devices are mounted there",
+    "/opt/venv": "the Python packages are installed there; name yours in [python]",
+}
+"""Folders of an image that files of a project cannot lie in, each with what to do instead."""
+
+
+def taken(path: str) -> str | None:
+    """The folder in TAKEN that an absolute path is or lies in, if there is one."""
+    return next((folder for folder in TAKEN if path == folder or path.startswith(f"{folder}/")), None)
+
+
+def _absolute(text: str) -> str:
+    if text != posixpath.normpath(text) or text.startswith("//"):
+        normal = posixpath.normpath("/" + text.lstrip("/"))
+        raise InvalidValueError(f"not a normal path: {_quote(text)}", f'write "{normal}"')
+    return text
+
+
+def _target(text: str) -> str:
+    path = _absolute(text)
+    if path == "/":
+        raise InvalidValueError("the root of the image cannot be a target", 'name a folder, such as "/app"')
+    if folder := taken(path):
+        raise InvalidValueError(f"nothing can be placed in {folder}", TAKEN[folder])
+    return path
+
+
+def _relative(text: str) -> str:
+    if text.startswith("/") or ".." in text.split("/"):
+        raise InvalidValueError(
+            f"not a path within the project's folder: {_quote(text)}",
+            "write it relative to mlenv.toml, without ..",
+        )
+    return posixpath.normpath(text)
+
+
+AbsolutePath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", check=_absolute)]
+TargetPath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", check=_target)]
+RelativePath = Annotated[str, Text(f"{_PLAIN}+", "a path within the project's folder", check=_relative)]
+"""A path below the folder of mlenv.toml, normalised; "." is that folder itself."""
+
+
+def _glob(text: str) -> str:
+    if text.startswith("!"):
+        raise InvalidValueError(f"a pattern cannot take back another one: {_quote(text)}", "narrow the other pattern")
+    if ".." in text.split("/"):
+        raise InvalidValueError(f"a pattern cannot leave its folder: {_quote(text)}", "write it without ..")
+    return text
+
+
+Glob = Annotated[str, Text(f"{_PLAIN}+", "a pattern such as *.log or data/**", check=_glob)]
+
+
+# Addresses
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidValueError(f"not an address: {_quote(text)}: {error}") from error
+    if parts.username is not None or parts.password is not None:
+        raise InvalidValueError(
+            "an address with a password in it", "leave the credentials to ~/.netrc or to uv's own settings"
+        )
+    if not parts.hostname and parts.scheme != "file":
+        raise InvalidValueError(f"an address without a host: {_quote(text)}")
+    return text
+
+
+Url = Annotated[
+    str, Text(r"(?:https?|file)://[^\s]+", "an address that begins with https://, http:// or file://", check=_url)
+]
+
+
+def _model_uri(text: str) -> str:
+    if text.startswith("https:"):
+        return _url(text)
+    return text
+
+
+ModelUri = Annotated[
+    str,
+    Text(
+        r"(?:(?:hf|s3|gs|az|https|oci)://|file:)[^\s]+",
+        "a model's address: hf:// s3:// gs:// az:// https:// oci:// or file:",
+        "write hf://organisation/model@revision, or file:weights for a folder of the project",
+        _model_uri,
+    ),
+]
+
+_DIGEST = "sha256:[0-9a-f]{64}"
+_COMPONENT = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_TAG = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+
+ImageText = Annotated[
+    str,
+    Text(
+        rf"(?:oci:[^\x00-\x1f\x7f\\:@]+|(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*)(?::{_TAG})?(?:@{_DIGEST})?",
+        "an image reference",
+        "write registry/name:tag@sha256:… or oci:FOLDER@sha256:…",
+    ),
+]
+"""`[host/]name[:tag][@digest]` (distribution's reference grammar) or `oci:DIR[:TAG][@digest]`."""
+
+
+# Sizes, durations, times
+
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6}
+_UNITS |= {"GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(TiB|GiB|MiB|KiB|TB|GB|MB|kB|B)")
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise InvalidValueError(f"not a size: {_quote(value)}", 'write a number and a unit: "16GiB", "512MiB"')
+    whole, _, fraction = match[1].partition(".")
+    size, rest = divmod(int(whole + fraction) * _UNITS[match[2]], 10 ** len(fraction))
+    if rest:
+        raise InvalidValueError(f"not a whole number of bytes: {_quote(value)}", "use a smaller unit")
+    return size
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size, json_schema_input_type=Annotated[str, Field(pattern=f"^(?:{_SIZE.pattern})$")] | int),
+    Field(gt=0, le=LARGEST_INTEGER),
+]
+"""Bytes. Written as a number and a unit ("16GiB"), or as bytes."""
+
+_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m(?!s))?(?:([0-9]{1,5})s)?(?:([0-9]{1,5})ms)?")
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None or not value:
+        raise InvalidValueError(f"not a duration: {_quote(value)}", 'write "30s", "1m30s" or "500ms"')
+    hours, minutes, seconds, milliseconds = (int(part or 0) for part in match.groups())
+    duration = timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+    if not duration:
+        raise InvalidValueError("a duration of zero", 'write at least "1ms", or leave the key out')
+    return duration
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return f"{duration // timedelta(milliseconds=1)}ms"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(
+        _duration,
+        json_schema_input_type=Annotated[
+            str, Field(pattern=r"^(?:[0-9]{1,5}h)?(?:[0-9]{1,5}m)?(?:[0-9]{1,5}s)?(?:[0-9]{1,5}ms)?$")
+        ],
+    ),
+    PlainSerializer(_milliseconds, return_type=str),
+]
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, datetime):
+        found = "a date" if hasattr(value, "year") else f"{value!r:.40}"
+        raise InvalidValueError(f"not a moment in time: {found}", "write it without quotes: 2026-11-01T00:00:00Z")
+    if value.tzinfo is None:
+        raise InvalidValueError("a time without a time zone", f"write {value.isoformat()}Z for UTC")
+    if value.microsecond:
+        raise InvalidValueError("a time with a fraction of a second", "write whole seconds")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    if not 1970 < value.year < 9999:
+        raise InvalidValueError(f"not a year between 1971 and 9998: {value.year}")
+    return value.astimezone(UTC)
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    AfterValidator(_utc),
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+]
+"""A moment in UTC with whole seconds: an offset date-time of TOML."""
+
+
+def _port(text: str) -> str:
+    number, _, protocol = text.partition("/")
+    if not 1 <= int(number) <= 65535:
+        raise InvalidValueError(f"not a port between 1 and 65535: {number}")
+    return f"{int(number)}/{protocol or 'tcp'}"
+
+
+Port = Annotated[
+    str,
+    Text(r"[0-9]{1,5}(?:/(?:tcp|udp|sctp))?", "a port of the form 8000/tcp", 'write it in quotes: "8000/tcp"', _port),
+]
+"""`number/protocol`, the protocol filled in (OCI image configuration, ExposedPorts)."""
