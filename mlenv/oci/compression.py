@@ -1,0 +1,75 @@
+"""Layer compression: from the bytes of a layer blob to its tar, in a stream and in flat memory."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+import zstandard
+
+from mlenv.errors import RefusedError
+
+_gzip: Any = gzip
+_broken: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+try:
+    from isal import igzip, isal_zlib
+except ImportError:  # there is no wheel of it for this processor
+    pass
+else:
+    _gzip, _broken = igzip, (*_broken, isal_zlib.error)
+
+GZIP, ZSTD, PLAIN = "gzip", "zstd", "tar"
+_RATIO = 250  # a real layer stays under 20; DEFLATE itself ends at 1032
+_SMALL = 1 << 30  # bytes of tar under which no ratio is looked at
+
+
+def compression_of(head: bytes) -> str:
+    """What the first four bytes of a layer say: GZIP, ZSTD or, if neither, PLAIN."""
+    if head.startswith(b"\x1f\x8b"):
+        return GZIP
+    return ZSTD if head.startswith(b"\x28\xb5\x2f\xfd") else PLAIN
+
+
+@contextmanager
+def open_layer(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The tar inside an open, seekable layer blob that stands at its start. All members of a gzip file are read.
+
+    Reading it raises RefusedError where the compressed bytes are broken, and where a gigabyte or more comes out
+    of a 250th of its size.
+    """
+    kind = compression_of(file.read(4))
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if kind == GZIP:
+        inner = cast("BinaryIO", _gzip.open(file, "rb"))
+    elif kind == ZSTD:
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        inner = cast("BinaryIO", reader.stream_reader(file, read_across_frames=True, closefd=False))
+    else:
+        yield file
+        return
+    with inner:
+        yield cast("BinaryIO", _Checked(inner, max(size * _RATIO, _SMALL)))
+
+
+class _Checked(io.RawIOBase):
+    """A stream whose own errors are RefusedError, and that ends with one beyond `limit` bytes."""
+
+    def __init__(self, inner: BinaryIO, limit: int) -> None:
+        self._inner = inner
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = self._inner.read(size)
+        except _broken as error:
+            raise RefusedError(f"the layer's compression is broken: {error}") from None
+        self._left -= len(data)
+        if self._left < 0:
+            raise RefusedError(f"the layer grows to more than {_RATIO} times its size: a decompression bomb")
+        return data

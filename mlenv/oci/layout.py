@@ -1,0 +1,355 @@
+"""OCI image layouts: a directory that holds images (image specification, image-layout.md).
+
+oci-layout              the version of the format
+index.json              what the directory offers: descriptors with names
+blobs/sha256/<hex>      everything, under its digest
+"""
+
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from mlenv.errors import DigestMismatchError, RefusedError, UnavailableError, UsageError
+from mlenv.model.digest import Digest
+from mlenv.oci.canonical import canonical_json
+from mlenv.oci.descriptor import CONTAINERD_NAME, REF_NAME, Descriptor
+from mlenv.oci.image import ImageIndex
+from mlenv.oci.reference import Reference
+from mlenv.oci.strict_json import LIMIT, parse_json
+
+LAYOUT_FILE = canonical_json({"imageLayoutVersion": "1.0.0"})
+_CHUNK = 1 << 20
+_TEMPORARY = ".mlenv-"
+
+
+class Layout:
+    """A layout to read. Nothing in it is trusted: every blob is hashed on the open file that is then used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def blob_path(self, digest: Digest) -> Path:
+        """Where the blob lies, or would lie."""
+        return self.path / "blobs" / "sha256" / digest.hex
+
+    def index(self) -> ImageIndex:
+        """index.json, after a look at the format's version.
+
+        Raises UsageError where `path` is no layout, RefusedError where one of the two files is broken.
+        """
+        try:
+            version, index = (_read_small(self.path / name) for name in ("oci-layout", "index.json"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(
+                f"not an OCI layout: {Path(str(error.filename)).name} is missing",
+                where=str(self.path),
+                hint="name a directory that holds index.json and oci-layout",
+            ) from None
+        try:
+            layout = parse_json(version)
+            if not isinstance(layout, dict) or layout.get("imageLayoutVersion") != "1.0.0":
+                raise RefusedError("oci-layout: imageLayoutVersion is not 1.0.0", where=str(self.path))
+            return ImageIndex.parse(index)
+        except ValueError as error:
+            raise RefusedError(f"index.json or oci-layout: {error}", where=str(self.path)) from None
+
+    def find(self, tag: str = "", digest: Digest | None = None) -> Descriptor:
+        """The one entry of index.json that has this name and this digest; each is optional.
+
+        Raises UsageError where there is none, or more than one digest.
+        """
+        entries = [
+            entry
+            for entry in self.index().manifests
+            if (not tag or entry.annotations.get(REF_NAME) == tag) and (digest is None or entry.digest == digest)
+        ]
+        if len({entry.digest for entry in entries}) == 1:
+            return entries[0]
+        wanted = " ".join(filter(None, (tag, str(digest or ""))))
+        offered = ", ".join(
+            f"{entry.annotations.get(REF_NAME, '(no name)')} {entry.digest}" for entry in self.index().manifests[:8]
+        )
+        raise UsageError(
+            f"the layout holds {'several images' if entries else 'no image'}{f' {wanted}' if wanted else ''}",
+            where=str(self.path),
+            hint=f"choose one of: {offered}" if offered else "the layout is empty",
+        )
+
+    @contextmanager
+    def open_blob(self, digest: Digest) -> Iterator[BinaryIO]:
+        """The blob, open for reading and at its start, after its bytes were hashed.
+
+        Raises FileNotFoundError and DigestMismatchError.
+        """
+        path = self.blob_path(digest)
+        with _open_regular(path) as file:
+            found = _digest_of(file)
+            if found != digest:
+                raise DigestMismatchError(f"the blob {digest} has the digest {found}", where=str(path))
+            file.seek(0)
+            yield file
+
+    def read_blob(self, digest: Digest, limit: int = LIMIT) -> bytes:
+        """A small blob whole: a manifest or a config. Raises as `open_blob`, and RefusedError beyond `limit` bytes."""
+        path = self.blob_path(digest)
+        with _open_regular(path) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise RefusedError(f"the blob {digest} is larger than {limit} bytes", where=str(path))
+        if Digest.of(data) != digest:
+            raise DigestMismatchError(f"the blob {digest} has the digest {Digest.of(data)}", where=str(path))
+        return data
+
+    def has(self, digest: Digest, size: int | None = None) -> bool:
+        """Whether the blob is there, of that size, and its bytes have the digest."""
+        try:
+            with _open_regular(self.blob_path(digest)) as file:
+                if size is not None and os.fstat(file.fileno()).st_size != size:
+                    return False
+                return _digest_of(file) == digest
+        except (OSError, RefusedError):
+            return False
+
+
+class BlobSink:
+    """A blob that is being written. `LayoutWriter.commit` gives it its name."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self.path = path
+        self.committed = False
+
+    def write(self, data: bytes) -> int:
+        """Append some bytes."""
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        self._file.flush()
+
+
+class LayoutWriter(Layout):
+    """Writes one image into a layout, new or not, all or nothing.
+
+    A context manager. Blobs appear under their names when they are whole; index.json, which makes them reachable, is
+    replaced last. Where the block ends without `finish`, what this writer created is removed again.
+
+    The disk is synchronised once, in `finish`, before index.json is replaced: until then nothing names the new blobs, and
+    `has` hashes what it finds, so that a power cut can leave a truncated blob but nothing that trusts it. One
+    fsync a blob would put the disk's latency between all layers. `durable=False` leaves it out, for a scratch layout.
+
+    Blob methods may be called from several threads. Another process that writes into the same layout waits.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        super().__init__(path)
+        self._durable = durable
+        self._made: list[Path] = []  # directories and blobs that were not there before, in the order of making
+        self._written: list[Path] = []
+        self._mutex = threading.Lock()
+        self._lock = -1
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        with _disk(self.path):
+            try:
+                self._claim()
+                for leftover in self.blobs.glob(f"{_TEMPORARY}*"):  # of a killed process: no other one holds the lock
+                    leftover.unlink(missing_ok=True)
+            except BaseException:
+                self._undo()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            self._undo()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the blobs."""
+        return self.path / "blobs" / "sha256"
+
+    @contextmanager
+    def blob_writer(self) -> Iterator[BlobSink]:
+        """A new blob. What isn't committed inside the block is dropped."""
+        with _disk(self.path):
+            descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=self.blobs)
+            sink = BlobSink(os.fdopen(descriptor, "wb", buffering=_CHUNK), Path(name))
+            try:
+                yield sink
+            finally:
+                try:
+                    sink._file.close()  # noqa: SLF001 -- the two classes are one thing
+                finally:
+                    if not sink.committed:
+                        sink.path.unlink(missing_ok=True)
+
+    def commit(self, sink: BlobSink, digest: Digest) -> None:
+        """Name the blob: `digest` is that of all bytes given to the sink, which the caller hashed as they passed."""
+        with _disk(self.path):
+            sink.flush()
+            sink.path.chmod(0o644)
+            target = self.blob_path(digest)
+            with self._mutex:
+                if not target.exists():
+                    self._made.append(target)
+                self._written.append(target)
+                sink.path.replace(target)
+                sink.committed = True
+
+    def add_blob(self, data: bytes) -> Digest:
+        """A small blob: a manifest, a config."""
+        digest = Digest.of(data)
+        if not self.has(digest, len(data)):
+            with self.blob_writer() as sink:
+                sink.write(data)
+                self.commit(sink, digest)
+        return digest
+
+    def copy_blob(self, file: BinaryIO, digest: Digest) -> int:
+        """Copy an open file from where it stands, hashing what is copied; its size. Raises DigestMismatchError."""
+        hasher, size = hashlib.sha256(), 0
+        with self.blob_writer() as sink:
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
+                size += sink.write(chunk)
+            if hasher.hexdigest() != digest.hex:
+                raise DigestMismatchError(
+                    f"the blob {digest} has the digest sha256:{hasher.hexdigest()}", where=str(self.path)
+                )
+            self.commit(sink, digest)
+        return size
+
+    def finish(self, descriptor: Descriptor, name: str = "", *, tag: str = "") -> Descriptor:
+        """Make the image reachable, under a name; returns the entry as index.json has it.
+
+        `name` is an image name such as `sentiment:1.4.0`; its tag becomes `org.opencontainers.image.ref.name` unless
+        `tag` says otherwise, and the whole of it `io.containerd.image.name`. An entry of the same ref name gives way,
+        and so does one of the same digest without a name; others stay.
+        """
+        annotations = dict(descriptor.annotations)
+        if name:
+            reference = Reference.parse(name).with_default_tag()
+            annotations[CONTAINERD_NAME] = f"{reference.name}:{reference.tag}"
+            annotations[REF_NAME] = tag or reference.tag
+        elif tag:
+            annotations[REF_NAME] = tag
+        entry = descriptor.model_copy(update={"annotations": annotations})
+        with _disk(self.path):
+            if self._durable:
+                self._synchronise()
+            kept = [other for other in self._entries() if not _gives_way(other, entry)]
+            index = ImageIndex(manifests=(*kept, entry)).to_bytes()
+            self._replace("oci-layout", LAYOUT_FILE)
+            self._replace("index.json", index)
+            self._finished = True
+        return entry
+
+    def _entries(self) -> tuple[Descriptor, ...]:
+        return self.index().manifests if (self.path / "index.json").exists() else ()
+
+    def _claim(self) -> None:
+        """Make the directory, and hold it alone. Somebody who gives up may remove it while we wait: then again."""
+        while True:
+            for folder in (*reversed(self.path.parents), self.path, self.path / "blobs", self.blobs):
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                    self._made.append(folder)
+            if (self.path / "index.json").exists():
+                self.index()  # not a layout of ours to break
+            elif foreign := next(
+                (item for item in self.path.iterdir() if item.name not in ("blobs", "oci-layout")), None
+            ):
+                raise UsageError(
+                    f"the directory is not empty and not an OCI layout: it holds {foreign.name!r}",
+                    where=str(self.path),
+                    hint="name a new directory, or an OCI layout to add to",
+                )
+            lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), os.stat(self.path)) and self.blobs.is_dir():  # noqa: PTH116
+                    self._lock = lock
+                    return
+            os.close(lock)
+
+    def _synchronise(self) -> None:
+        for path in (*self._written, self.blobs, self.path / "blobs"):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        target = self.path / name
+        if not target.exists():
+            self._made.append(target)
+        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=self.blobs)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                if self._durable:
+                    os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _undo(self) -> None:
+        for path in reversed(self._made):
+            with suppress(OSError):  # a folder in which somebody else put something stays
+                path.rmdir() if path.is_dir() else path.unlink()
+        self._made.clear()
+
+
+def _gives_way(other: Descriptor, entry: Descriptor) -> bool:
+    name = other.annotations.get(REF_NAME)
+    return name == entry.annotations.get(REF_NAME) or (name is None and other.digest == entry.digest)
+
+
+@contextmanager
+def _open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that must be a plain one: a FIFO would block, a device never end."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise RefusedError("not a plain file", where=str(path))
+        yield file
+
+
+def _digest_of(file: BinaryIO) -> Digest:
+    return Digest(hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest())
+
+
+def _read_small(path: Path) -> bytes:
+    with _open_regular(path) as file:
+        return file.read(LIMIT + 1)
+
+
+@contextmanager
+def _disk(place: Path) -> Iterator[None]:
+    """What the operating system says of a disk that is full or not writable, as an error with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write the OCI layout: {error.strerror or error}",
+            where=str(error.filename or place),
+            hint="free some space, or choose another directory",
+        ) from error
