@@ -33,11 +33,16 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`size` bytes of an open file from `offset`, as they are. Read with os.pread, so that threads can share it."""
+    """`size` bytes of an open file from `offset`, as they are. Read with os.pread, so that threads can share it.
+
+    `crc32` and `record`, where they are known, are checked when the entry is measured, as those of `Deflated` are.
+    """
 
     fd: int
     offset: int
     size: int
+    crc32: int | None = None
+    record: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
