@@ -12,7 +12,7 @@ import zstandard
 from mlenv.errors import RefusedError
 
 _gzip: Any = gzip
-_broken: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+_broken: Any = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 try:
     from isal import igzip, isal_zlib
 except ImportError:  # there is no wheel of it for this processor
