@@ -282,7 +282,7 @@ class Resources(Table):
     memory: Size | None = None
     """Main memory, such as 16GiB."""
     shm_size: Size | None = None
-    """/dev/shm, such as 2GiB, which an environment with GPUs gets where nothing is said."""
+    """Shared memory (/dev/shm), such as 2GiB, which an environment with GPUs gets where nothing is said."""
     pids: Annotated[int, Field(ge=1, le=4194304)] | None = None
     """The largest number of processes and threads."""
     gpus: Gpus | None = None

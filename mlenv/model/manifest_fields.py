@@ -24,7 +24,7 @@ LARGEST_INTEGER = 2**53 - 1
 class InvalidValueError(ValueError):
     """A value that cannot stand in mlenv.toml; `hint` says in one line what could."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
 
@@ -39,7 +39,7 @@ class Text:
 
     pattern: str
     expected: str
-    hint: str = ""
+    hint: str
     check: Callable[[str], str] | None = None
 
     def parse(self, text: str) -> str:
@@ -66,6 +66,7 @@ Name = Annotated[
     Text(
         r"[a-z0-9]+(?:[._-][a-z0-9]+)*",
         "a name of lower-case letters and digits with single . _ - between them",
+        'write it as in "sentiment-service"',
     ),
 ]
 TagName = Annotated[
@@ -73,34 +74,51 @@ TagName = Annotated[
     Text(
         r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
         "a version of 1 to 128 letters, digits, dots, underscores and hyphens",
-        "the version becomes the image's tag; write + as -",
+        "the version becomes the image's tag; write - in place of +",
     ),
 ]
-EnvName = Annotated[str, Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")]
-EnvValue = Annotated[str, Text(r"[^\x00]*", "a value that a process can be given (it holds a NUL)")]
+EnvName = Annotated[
+    str,
+    Text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", "use letters, digits and underscores only"),
+]
+EnvValue = Annotated[
+    str, Text(r"[^\x00]*", "a value that a process can be given", "a process cannot be given a NUL character")
+]
 DebianPackage = Annotated[
     str,
     Text(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package", "write the name alone; the lock pins the version"),
 ]
-Suite = Annotated[str, Text(r"[a-z][a-z0-9.-]*", "the name of a Debian suite, such as trixie")]
+Suite = Annotated[str, Text(r"[a-z][a-z0-9.-]*", "the name of a Debian suite", 'write its code name, as in "trixie"')]
 PythonMinor = Annotated[
-    str, Text(r"3\.[0-9]{1,2}", "a Python version of the form 3.12", "write major and minor version only")
+    str, Text(r"3\.[0-9]{1,2}", "a Python version", 'write major and minor version only, as in "3.12"')
 ]
-CudaVersion = Annotated[str, Text(r"[0-9]{1,2}\.[0-9]{1,2}(?:\.[0-9]{1,4})?", "a CUDA version, such as 12.8")]
-CudnnVersion = Annotated[str, Text(r"[0-9]{1,3}(?:\.[0-9]{1,4}){1,3}", "a cuDNN version, such as 9.10")]
-GpuArchitecture = Annotated[str, Text(r"sm_[0-9]{2,3}[af]?", "a GPU architecture, such as sm_90")]
-MigProfile = Annotated[str, Text(r"[0-9]g\.[0-9]{1,3}gb(?:\+me)?", "a MIG profile, such as 1g.5gb")]
-LimitName = Annotated[str, Text(r"[a-z]{2,16}", "the name of a limit, such as memlock or nofile")]
-Signal = Annotated[str, Text(r"SIG[A-Z0-9]+(?:[+-][0-9]{1,2})?", "the name of a signal, such as SIGTERM")]
+CudaVersion = Annotated[
+    str, Text(r"[0-9]{1,2}\.[0-9]{1,2}(?:\.[0-9]{1,4})?", "a CUDA version", 'write it as in "12.8"')
+]
+CudnnVersion = Annotated[str, Text(r"[0-9]{1,3}(?:\.[0-9]{1,4}){1,3}", "a cuDNN version", 'write it as in "9.10"')]
+GpuArchitecture = Annotated[str, Text(r"sm_[0-9]{2,3}[af]?", "a GPU architecture", 'write it as in "sm_90"')]
+MigProfile = Annotated[
+    str, Text(r"[0-9]g\.[0-9]{1,3}gb(?:\+me)?", "a MIG profile", 'write it as nvidia-smi does: "1g.5gb"')
+]
+LimitName = Annotated[str, Text(r"[a-z]{2,16}", "the name of a limit", 'write it as in "memlock" or "nofile"')]
+Signal = Annotated[str, Text(r"SIG[A-Z0-9]+(?:[+-][0-9]{1,2})?", "the name of a signal", 'write it as in "SIGTERM"')]
 User = Annotated[
     str,
     Text(
         r"(?:[0-9]{1,9}|[a-z_][a-z0-9_-]{0,31})(?::(?:[0-9]{1,9}|[a-z_][a-z0-9_-]{0,31}))?",
-        "a user of the form 10001:10001 or name:group",
+        "a user",
+        'write user and group as in "10001:10001"',
     ),
 ]
-Owner = Annotated[str, Text(r"[0-9]{1,7}:[0-9]{1,7}", "a numeric owner of the form 0:0")]
-LabelName = Annotated[str, Text(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9])?", "the name of a label")]
+Owner = Annotated[str, Text(r"[0-9]{1,7}:[0-9]{1,7}", "a numeric owner", 'write user and group as in "0:0"')]
+LabelName = Annotated[
+    str,
+    Text(
+        r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,253}[A-Za-z0-9])?",
+        "the name of a label",
+        'write it as in "com.example.team"',
+    ),
+]
 
 
 def _distribution_name(text: str) -> str:
@@ -109,7 +127,12 @@ def _distribution_name(text: str) -> str:
 
 DistributionName = Annotated[
     str,
-    Text(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of a Python package", check=_distribution_name),
+    Text(
+        r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?",
+        "the name of a Python package",
+        "write the name alone",
+        _distribution_name,
+    ),
 ]
 """A Python package's name, normalised (PyPA specification "Names and normalization")."""
 
@@ -127,12 +150,14 @@ def _requirement(text: str) -> str:
     return str(requirement)
 
 
-RequirementText = Annotated[str, Text(r"[^\r\n]+", "a requirement on one line", check=_requirement)]
+RequirementText = Annotated[str, Text(r"[^\r\n]+", "a requirement on one line", "remove the line break", _requirement)]
 """A requirement (PyPA specification "Dependency specifiers") in normal spelling, without a direct reference."""
 
 
 # Paths
 
+_RELATIVE = "write it relative to mlenv.toml, without .. and backslashes"
+_ABSOLUTE = 'write it from the root, as in "/app", without backslashes'
 _PLAIN = r"[^\x00-\x1f\x7f\\]"
 TAKEN = {
     "/bin": "use /usr/bin: /bin is a link to it",
@@ -172,14 +197,14 @@ def _relative(text: str) -> str:
     if text.startswith("/") or ".." in text.split("/"):
         raise InvalidValueError(
             f"not a path within the project's folder: {_quote(text)}",
-            "write it relative to mlenv.toml, without ..",
+            _RELATIVE,
         )
     return posixpath.normpath(text)
 
 
-AbsolutePath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", check=_absolute)]
-TargetPath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", check=_target)]
-RelativePath = Annotated[str, Text(f"{_PLAIN}+", "a path within the project's folder", check=_relative)]
+AbsolutePath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", _ABSOLUTE, _absolute)]
+TargetPath = Annotated[str, Text(f"/{_PLAIN}*", "an absolute path", _ABSOLUTE, _target)]
+RelativePath = Annotated[str, Text(f"{_PLAIN}+", "a path within the project's folder", _RELATIVE, _relative)]
 """A path below the folder of mlenv.toml, normalised; "." is that folder itself."""
 
 
@@ -191,7 +216,7 @@ def _glob(text: str) -> str:
     return text
 
 
-Glob = Annotated[str, Text(f"{_PLAIN}+", "a pattern such as *.log or data/**", check=_glob)]
+Glob = Annotated[str, Text(f"{_PLAIN}+", "a pattern", 'write it as in "*.log" or "data/**"', _glob)]
 
 
 # Addresses
@@ -202,18 +227,18 @@ def _url(text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise InvalidValueError(f"not an address: {_quote(text)}: {error}") from error
+        raise InvalidValueError(f"not an address: {_quote(text)}: {error}", "write it as in a browser") from error
     if parts.username is not None or parts.password is not None:
         raise InvalidValueError(
             "an address with a password in it", "leave the credentials to ~/.netrc or to uv's own settings"
         )
     if not parts.hostname and parts.scheme != "file":
-        raise InvalidValueError(f"an address without a host: {_quote(text)}")
+        raise InvalidValueError(f"an address without a host: {_quote(text)}", "write it as in a browser")
     return text
 
 
 Url = Annotated[
-    str, Text(r"(?:https?|file)://[^\s]+", "an address that begins with https://, http:// or file://", check=_url)
+    str, Text(r"(?:https?|file)://[^\s]+", "an address", "begin it with https://, http:// or file://", _url)
 ]
 
 
@@ -227,7 +252,7 @@ ModelUri = Annotated[
     str,
     Text(
         r"(?:(?:hf|s3|gs|az|https|oci)://|file:)[^\s]+",
-        "a model's address: hf:// s3:// gs:// az:// https:// oci:// or file:",
+        "a model's address (hf:// s3:// gs:// az:// https:// oci:// or file:)",
         "write hf://organisation/model@revision, or file:weights for a folder of the project",
         _model_uri,
     ),
@@ -321,7 +346,7 @@ def _moment(value: object) -> object:
 
 def _utc(value: datetime) -> datetime:
     if not 1970 < value.year < 9999:
-        raise InvalidValueError(f"not a year between 1971 and 9998: {value.year}")
+        raise InvalidValueError(f"not a year between 1971 and 9998: {value.year}", "write another year")
     return value.astimezone(UTC)
 
 
@@ -341,12 +366,12 @@ Moment = Annotated[
 def _port(text: str) -> str:
     number, _, protocol = text.partition("/")
     if not 1 <= int(number) <= 65535:
-        raise InvalidValueError(f"not a port between 1 and 65535: {number}")
+        raise InvalidValueError(f"not a port between 1 and 65535: {number}", 'write it as in "8000/tcp"')
     return f"{int(number)}/{protocol or 'tcp'}"
 
 
 Port = Annotated[
     str,
-    Text(r"[0-9]{1,5}(?:/(?:tcp|udp|sctp))?", "a port of the form 8000/tcp", 'write it in quotes: "8000/tcp"', _port),
+    Text(r"[0-9]{1,5}(?:/(?:tcp|udp|sctp))?", "a port", 'write it as in "8000/tcp"', _port),
 ]
 """`number/protocol`, the protocol filled in (OCI image configuration, ExposedPorts)."""
