@@ -17,10 +17,11 @@ from packaging.utils import canonicalize_name
 from mlenv.errors import DigestMismatchError, ManifestError, MlenvError, ResolutionError, UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress
+from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.pylock import ResolvedWheel, chosen_wheels, read_pylock
 from mlenv.sources.requirements_files import ListedRequirement, read_requirements
-from mlenv.sources.uv import Outcome, redact
+from mlenv.sources.uv import Outcome
 from mlenv.sources.uv_messages import failure, without_wheel
 from mlenv.sources.uv_project import BoundIndex, Compilation, PackageRequest
 from mlenv.sources.wheel_gap import missing_wheels
@@ -129,7 +130,7 @@ def _read_inputs(request: PackageRequest, target: PythonTarget, environ: Mapping
         else:
             files.append(path)
             listed += read_requirements(path)
-    named = {canonicalize_name(_requirement(package).name) for package in request.packages}
+    named: set[str] = {canonicalize_name(_requirement(package).name) for package in request.packages}
     named |= {line.name for line in listed if not line.constraint}
     return _Inputs(tuple(files), tuple(listed), tuple(locked.values()), frozenset(named))
 

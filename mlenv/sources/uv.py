@@ -96,8 +96,3 @@ def uv_platform(target: PythonTarget) -> str:
             hint="take a newer base",
         )
     return f"{machine}-manylinux_2_{fitting[-1]}"
-
-
-def redact(text: str) -> str:
-    """The text without user names and passwords in URLs."""
-    return re.sub(r"(?<=://)[^/\s@\"'`]+@", "", text)

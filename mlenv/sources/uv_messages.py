@@ -3,8 +3,9 @@
 import re
 
 from mlenv.errors import ManifestError, MlenvError, Problem, ResolutionError, UnavailableError
+from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.uv import Outcome, redact
+from mlenv.sources.uv import Outcome
 
 _FRAME = re.compile(r"^[\s×│├╰─▶·]*(?:error:|cause:|Caused by:|warning:)?\s*")
 _NETWORK = re.compile(

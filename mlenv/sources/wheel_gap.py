@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mlenv.errors import ManifestError, ResolutionError
+from mlenv.errors import ManifestError, Problem, ResolutionError
 from mlenv.model.tags import PythonTarget, target_tags
 from mlenv.sources.pylock import available_tags, no_wheel, read_pylock, wheel_tags
 from mlenv.sources.uv_project import Compilation
@@ -18,7 +18,7 @@ def missing_wheels(
 
     `packages` are (name, version or "") that uv found no wheel for while answering `question`.
     """
-    problems = []
+    problems: list[Problem] = []
     tags = set(target_tags(target))
     for name, version in packages:
         known = _files(question, name, version, target)

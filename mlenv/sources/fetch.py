@@ -1,0 +1,109 @@
+"""Files with a known digest, into the cache: in parallel, checked before anything opens them."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlenv.errors import DigestMismatchError, UnavailableError, UsageError
+from mlenv.model.digest import Digest
+from mlenv.model.progress import SILENT, Progress, Task
+from mlenv.sources.cache import Cache
+from mlenv.sources.http import CHUNK, Connections, shown, stream_url
+
+__all__ = ["Fetch", "fetch_all", "stream_url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One file: an https, http or file URL, the sha256 that its bytes must have, its size in bytes where known."""
+
+    url: str
+    sha256: Digest
+    size: int | None
+    label: str
+
+
+def fetch_all(items: Sequence[Fetch], cache: Cache, *, progress: Progress = SILENT, jobs: int = 8) -> None:
+    """See to it that the cache holds every item; what it has already is not fetched.
+
+    The first failure ends all other transfers. Raises DigestMismatchError where the bytes are others, and
+    UnavailableError where they cannot be had or not be stored. An interrupted call leaves whole blobs and nothing else.
+    """
+    missing = {item.sha256: item for item in items if not cache.has(item.sha256)}
+    if not missing:
+        return
+    sizes = [item.size for item in missing.values()]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    task = progress.task(f"fetch {len(missing)} files" if len(missing) > 1 else _only(missing.values()).label, total)
+    connections = Connections()
+    pool = ThreadPoolExecutor(max_workers=max(1, min(jobs, len(missing))), thread_name_prefix="fetch")
+    try:
+        futures = [pool.submit(_fetch, item, cache, connections, task) for item in missing.values()]
+        _first_failure(futures)
+    finally:
+        connections.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+        task.finish()
+
+
+def _only(items: Iterable[Fetch]) -> Fetch:
+    return next(iter(items))
+
+
+def _first_failure(futures: Sequence[Future[None]]) -> None:
+    """Wait until all are done or one failed, and raise what that one raised."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in futures:
+        if future in done:
+            future.result()
+
+
+def _fetch(item: Fetch, cache: Cache, connections: Connections, task: Task) -> None:
+    if connections.stopped:
+        return
+    hasher, size = hashlib.sha256(), 0
+    with cache.temporary() as file:
+        for chunk in _chunks(item.url, connections):
+            size += len(chunk)
+            if item.size is not None and size > item.size:
+                raise _mismatch(item, f"more than the expected {item.size} bytes")
+            hasher.update(chunk)
+            file.write(chunk)
+            task.advance(len(chunk))
+        if item.size is not None and size != item.size:
+            raise _mismatch(item, f"{size} bytes instead of {item.size}")
+        if hasher.hexdigest() != item.sha256.hex:
+            raise _mismatch(item, f"expected {item.sha256}, got sha256:{hasher.hexdigest()}")
+        cache.adopt(file, item.sha256)
+
+
+def _chunks(url: str, connections: Connections) -> Iterator[bytes]:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        yield from stream_url(url, connections=connections)
+    elif parts.scheme == "file":
+        yield from _file_chunks(Path(unquote(parts.path)))
+    else:
+        raise UsageError(
+            f"cannot fetch from {parts.scheme or 'no scheme'}: a URL must be https, http or file", where=shown(url)
+        )
+
+
+def _file_chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        raise UnavailableError(f"cannot read: {error.strerror}", where=str(path), hint="check the path") from error
+
+
+def _mismatch(item: Fetch, difference: str) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"{item.label} was refused: {difference}",
+        where=shown(item.url),
+        hint="the file is not the one that was locked: find out who changed it; do not lock again before you know",
+    )
