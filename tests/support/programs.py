@@ -14,9 +14,8 @@ SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin",
 def debian_packages() -> dict[str, str]:
     """Program -> the Debian package that has it, from tests/debian-packages.txt."""
     lines = (CHECKOUT / "tests" / "debian-packages.txt").read_text().splitlines()
-    return {
-        program: package for package, program in (line.split() for line in lines if line and not line.startswith("#"))
-    }
+    pairs = (line.split() for line in lines if line and not line.startswith("#"))
+    return {program: package for package, program in pairs}
 
 
 def find_tool(name: str) -> Path:

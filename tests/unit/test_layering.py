@@ -1,0 +1,90 @@
+"""Who may import whom, and which folders may read the world around them."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.home import CHECKOUT
+
+# Their results follow from their arguments alone.
+PURE = ("model", "oci", "layers", "resolve", "build")
+WORLD_MODULES = {
+    "getpass",
+    "http",
+    "locale",
+    "random",
+    "requests",
+    "secrets",
+    "socket",
+    "time",
+    "urllib.request",
+    "uuid",
+}
+WORLD_NAMES = {
+    "os.environ",
+    "os.getenv",
+    "os.urandom",
+    "os.umask",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "datetime.datetime.now",
+    "datetime.date.today",
+    "date.today",
+}
+
+
+def test_imports_go_one_way() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+
+    done = subprocess.run([linter, "--no-cache"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    # Its report names the contract and every import on the offending path.
+    assert done.returncode == 0, done.stdout[done.stdout.find("Broken contracts") :] + done.stderr
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for folder in folders:
+        for file in sorted((CHECKOUT / "mlenv" / folder).rglob("*.py")):
+            yield file.relative_to(CHECKOUT).as_posix(), ast.parse(file.read_bytes())
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize("folder", PURE)
+def test_only_the_edges_read_clock_environment_network_or_randomness(folder: str) -> None:
+    found = [
+        f"{name}:{node.lineno}: {what}"
+        for name, tree in modules(folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.expr | ast.stmt)
+        for what in {*imported(node), dotted(node)}
+        if what in WORLD_NAMES or what in WORLD_MODULES or what.split(".")[0] in WORLD_MODULES
+    ]
+    assert found == []
+
+
+def test_only_the_command_line_prints() -> None:
+    folders = [folder.name for folder in (CHECKOUT / "mlenv").iterdir() if folder.is_dir() and folder.name != "cli"]
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules(*folders)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and dotted(node.func) in {"print", "sys.exit", "sys.stdout.write"}
+    ]
+    assert found == []
