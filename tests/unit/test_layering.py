@@ -60,6 +60,11 @@ def imported(node: ast.AST) -> list[str]:
     return []
 
 
+def world_read_by(node: ast.AST) -> list[str]:
+    read = [name for name in imported(node) if {name, name.split(".")[0]} & WORLD_MODULES]
+    return read + [name for name in [dotted(node)] if name in WORLD_NAMES]
+
+
 def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return f"{dotted(node.value)}.{node.attr}"
@@ -73,8 +78,7 @@ def test_only_the_edges_read_clock_environment_network_or_randomness(folder: str
         for name, tree in modules(folder)
         for node in ast.walk(tree)
         if isinstance(node, ast.expr | ast.stmt)
-        for what in {*imported(node), dotted(node)}
-        if what in WORLD_NAMES or what in WORLD_MODULES or what.split(".")[0] in WORLD_MODULES
+        for what in world_read_by(node)
     ]
     assert found == []
 
