@@ -5,10 +5,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from mlenv.errors import ResolutionError
-from mlenv.layers.content import Reader
-from mlenv.layers.entry import Content, Deflated, Entry, EntryType, Inline
-from mlenv.layers.inflate import fastest
+from mlenv.errors import RefusedError, ResolutionError
+from mlenv.layers.entry import Content, Entry, EntryType
+from mlenv.layers.inflate import BrokenStreamError, unpacked
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SPECIAL_PARENTS = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700}
@@ -112,19 +111,12 @@ def same(first: Entry, second: Entry) -> bool:
 
 
 def _sha256(content: Content) -> bytes:
-    """The sha256 of an entry's bytes, inflated. A broken stream has one of its own: nothing is the same as it."""
     hasher = hashlib.sha256()
-    if isinstance(content, Inline):
-        return hashlib.sha256(content.data).digest()
-    stream = fastest().decompressobj(-15) if isinstance(content, Deflated) else None
-    left = content.size
-    for piece in Reader().pieces(content):
-        data = piece
-        while stream is not None and data and left >= 0:
-            out = stream.decompress(data, left + 1)
-            left -= len(out)
-            hasher.update(out)
-            data = stream.unconsumed_tail
-        if stream is None:
-            hasher.update(piece)
+    try:
+        for data in unpacked(content):
+            hasher.update(data)
+    except BrokenStreamError as error:
+        raise RefusedError(
+            f"two packages bring one path, and {error} in one of them", hint="get the packages from their publishers"
+        ) from None
     return hasher.digest()

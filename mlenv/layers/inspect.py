@@ -8,7 +8,7 @@ from mlenv.errors import RefusedError
 from mlenv.layers import mtree
 from mlenv.layers.content import PIECE
 from mlenv.layers.entry import Content, Deflated, Entry, Inline
-from mlenv.layers.inflate import Inflater
+from mlenv.layers.inflate import BrokenStreamError, Inflater, RawStream
 from mlenv.model.digest import Digest
 
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
@@ -75,50 +75,35 @@ class Inspector:
     def finish(self) -> Inspected:
         """The layer is over."""
         self._flush()
-        return Inspected(
-            Digest(self._tar_hasher.hexdigest()), self._tar_size, Digest(self._mtree_hasher.hexdigest())
-        )
+        return Inspected(Digest(self._tar_hasher.hexdigest()), self._tar_size, Digest(self._mtree_hasher.hexdigest()))
 
 
 class _Check:
     """Follows the content of one entry, inflates it where that is needed, and passes it on to the tar."""
 
-    def __init__(
-        self, entry: Entry, content: Content, inflater: Inflater, tar: Callable[[bytes], object]
-    ) -> None:
+    def __init__(self, entry: Entry, content: Content, inflater: Inflater, tar: Callable[[bytes], object]) -> None:
         self._entry = entry
         self._tar = tar
         self._size = content.size
         self._seen = 0
         self._crc32 = inflater.crc32
-        self._broken = inflater.error
         self._crc = 0
         self._sha256 = hashlib.sha256()
         self._expected_crc = None if isinstance(content, Inline) else content.crc32
         self._record = None if isinstance(content, Inline) else content.record
         # The hash of RECORD is nearly always the sha256 that is made anyway.
         self._other = hashlib.new(self._record[0]) if self._record and self._record[0] != "sha256" else None
-        self._stream = inflater.decompressobj(-15) if isinstance(content, Deflated) else None
+        self._stream = RawStream(inflater) if isinstance(content, Deflated) else None
 
     def feed(self, piece: bytes) -> None:
-        stream = self._stream
-        if stream is None:
+        if self._stream is None:
             self._take(piece)
             return
-        if stream.eof:
-            raise self._refused("there is data after the end of its DEFLATE stream")
         try:
-            while True:
-                data = stream.decompress(piece, PIECE)
+            for data in self._stream.feed(piece):
                 self._take(data)
-                piece = stream.unconsumed_tail
-                # A full answer may mean that more waits inside, even where all input was taken.
-                if stream.eof or (not piece and len(data) < PIECE):
-                    break
-        except self._broken as error:
-            raise self._refused(f"its DEFLATE stream is broken ({error})") from error
-        if stream.unused_data:
-            raise self._refused("there is data after the end of its DEFLATE stream")
+        except BrokenStreamError as error:
+            raise self._refused(str(error)) from None
 
     def _take(self, data: bytes) -> None:
         self._seen += len(data)
@@ -133,8 +118,11 @@ class _Check:
 
     def finish(self) -> str:
         """The sha256 of the content in hexadecimal, once everything is as it should be."""
-        if self._stream is not None and not self._stream.eof:
-            raise self._refused("its DEFLATE stream does not end where the entry does")
+        try:
+            if self._stream is not None:
+                self._stream.close()
+        except BrokenStreamError as error:
+            raise self._refused(str(error)) from None
         if self._seen != self._size:
             raise self._refused(f"it holds {self._seen} bytes and declares {self._size}")
         if self._expected_crc is not None and self._crc != self._expected_crc:
