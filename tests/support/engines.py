@@ -1,9 +1,9 @@
 """Docker engines of the tests' own: private socket, data and state, no bridge, no firewall rules."""
 
 import os
+import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +98,8 @@ def _dockerd(dockerd: str, state: Path, kind: str) -> list[str]:
 def serve(kind: str, dockerd: str, tree: Path | None = None) -> Iterator[Engine]:
     """An engine until the block ends. With a `tree`, it is the one installed there."""
     # A socket's path has at most 107 bytes, which a checkout's path may use up.
-    state = Path(tempfile.mkdtemp(prefix="mlenv-engine-", dir="/var/tmp"))
+    state = Path("/var/tmp") / f"mlenv-engine-{secrets.token_hex(4)}"
+    state.mkdir(mode=0o700)
     command = _dockerd(dockerd, state, kind)
     server = Server(inside(tree, command, [state]) if tree else command, state / "log")
     engine = Engine(kind, state, server.pid)
