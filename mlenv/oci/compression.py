@@ -1,6 +1,7 @@
 """Layer compression: from the bytes of a layer blob to its tar, in a stream and in flat memory."""
 
 import gzip
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, BinaryIO, cast
 import zstandard
 
 from mlenv.errors import RefusedError
+from mlenv.model.digest import Digest
 
 _gzip: Any = gzip
 _broken: Any = (OSError, EOFError, zlib.error, zstandard.ZstdError)
@@ -52,6 +54,24 @@ def open_layer(file: BinaryIO) -> Iterator[BinaryIO]:
         return
     with inner:
         yield cast("BinaryIO", _Checked(inner, max(size * _RATIO, _SMALL)))
+
+
+class HashedStream:
+    """A stream that hashes what is read from it: read to its end, the tar of a layer has the diff_id as its digest."""
+
+    def __init__(self, inner: BinaryIO) -> None:
+        self._inner = inner
+        self._hasher = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes."""
+        data = self._inner.read(size)
+        self._hasher.update(data)
+        return data
+
+    def digest(self) -> Digest:
+        """Of what was read so far."""
+        return Digest(self._hasher.hexdigest())
 
 
 class _Checked(io.RawIOBase):

@@ -137,7 +137,7 @@ class ImageIndex(Document):
 
 def _only(value: Any, kind: str, *, absent: tuple[str, ...]) -> None:
     if not isinstance(value, dict):
-        raise ValueError(f"not {kind}: not a JSON object")
+        raise ValueError(f"not {kind}: not a JSON object")  # noqa: TRY004 -- bad bytes, not a bad call
     if value.get("schemaVersion") == 1:
         raise ValueError("schemaVersion: a manifest of Docker's schema 1, which names no config digest")
     for key in absent:

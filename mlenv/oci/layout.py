@@ -143,8 +143,8 @@ class LayoutWriter(Layout):
     A context manager. Blobs appear under their names when they are whole; index.json, which makes them reachable, is
     replaced last. Where the block ends without `finish`, what this writer created is removed again.
 
-    The disk is synchronised once, in `finish`, before index.json is replaced: until then nothing names the new blobs, and
-    `has` hashes what it finds, so that a power cut can leave a truncated blob but nothing that trusts it. One
+    The disk is synchronised once, in `finish`, before index.json is replaced: until then nothing names the new blobs,
+    and `has` hashes what it finds, so that a power cut can leave a truncated blob but nothing that trusts it. One
     fsync a blob would put the disk's latency between all layers. `durable=False` leaves it out, for a scratch layout.
 
     Blob methods may be called from several threads. Another process that writes into the same layout waits.

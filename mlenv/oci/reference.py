@@ -102,8 +102,9 @@ class Transport(StrEnum):
 class Target:
     """An image anywhere.
 
-    `path` for `oci`, `oci-archive` and `docker-archive`; `tag` is the name inside a layout (`oci`, `oci-archive`), empty
-    for none; `reference` is always set for `docker` and `docker-daemon`, and where it was given for `docker-archive`.
+    `path` is set for `oci`, `oci-archive` and `docker-archive`; `tag` is the name inside a layout (`oci`,
+    `oci-archive`), empty for none; `reference` is always set for `docker` and `docker-daemon`, and where it was given
+    for `docker-archive`.
     """
 
     transport: Transport
@@ -132,9 +133,7 @@ class Target:
                 case Transport.DOCKER_DAEMON:
                     return cls(transport, reference=_named(rest))
                 case Transport.DOCKER:
-                    if not rest.startswith("//"):
-                        raise ValueError("`docker:` is followed by `//`")
-                    return cls(transport, reference=Reference.parse(rest[2:]).with_default_tag())
+                    return cls(transport, reference=_registered(rest))
         except ValueError as error:
             raise _wrong(text, str(error)) from None
 
@@ -188,6 +187,12 @@ def _named(text: str) -> Reference:
     if not reference.tag and reference.digest is None:
         raise ValueError("an image in an engine is named with a tag")
     return reference
+
+
+def _registered(text: str) -> Reference:
+    if not text.startswith("//"):
+        raise ValueError("`docker:` is followed by `//`")
+    return Reference.parse(text[2:]).with_default_tag()
 
 
 def _wrong(text: str, reason: str) -> UsageError:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO
+from typing import Protocol
 
 from mlenv.errors import RefusedError
 
@@ -15,6 +15,13 @@ _BLOCK = 512
 _CHUNK = 1 << 20
 _EXTENSION = 1 << 20  # bytes of one PAX or long-name record; real ones stay under a few KiB
 _ENTRIES = 4_000_000  # the largest images hold a few hundred thousand
+
+
+class Stream(Protocol):
+    """What a tar is read from: it only ever goes forward."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
 
 
 class TarKind(Enum):
@@ -54,7 +61,7 @@ class TarReader:
     Raises RefusedError for what breaks the format, and for a path with a `..` component.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._left = 0  # bytes of the current entry's content that nobody took yet
         self._padding = 0
@@ -166,7 +173,7 @@ def _text(field: bytes) -> str:
 
 
 def _pax(data: bytes) -> dict[str, str]:
-    """The records of a PAX header: `LENGTH KEY=VALUE\\n`, LENGTH in bytes and of the whole record."""
+    """The records of a PAX header: `LENGTH KEY=VALUE` and a line feed, LENGTH in bytes and of the whole record."""
     found: dict[str, str] = {}
     stream = io.BytesIO(data)
     while stream.tell() < len(data):

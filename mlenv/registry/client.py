@@ -1,7 +1,7 @@
 """The client of an OCI registry (distribution specification 1.1), read side, on oras' session and references.
 
-What oras would do otherwise and why not: no time-out, retries of two minutes, credentials to any realm and any redirect, a
-manifest without its raw bytes. `do_request` is ours, therefore; everything goes through it.
+What oras itself does: no time-out, retries of two minutes, credentials to any realm and after any redirect, a manifest
+without its raw bytes. `do_request` is ours, therefore; everything goes through it.
 """
 
 import time
@@ -115,7 +115,7 @@ class RegistryClient(oras.client.OrasClient):  # type: ignore[misc]
         with response:
             raise _failure(response.status_code, reference)
 
-    def do_request(
+    def do_request(  # noqa: PLR0917 -- the signature is oras'
         self,
         url: str,
         method: str = "GET",

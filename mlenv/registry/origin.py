@@ -42,8 +42,8 @@ def is_loopback(url: str) -> bool:
 def check_destination(url: str, registry_url: str) -> None:
     """Refuse a place that this registry has no business to send us to; RefusedError.
 
-    Link-local addresses are those of cloud machines' metadata services. This machine's own services and plain http are for
-    a registry that runs on this machine.
+    Link-local addresses are those of cloud machines' metadata services. This machine's own services and plain http are
+    for a registry that runs on this machine.
     """
     try:
         scheme, host, port = origin(url)

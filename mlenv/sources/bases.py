@@ -1,55 +1,36 @@
 """Base images: by digest, out of an OCI layout or a registry, for one platform.
 
-Manifests, configs and layers of a registry go into the cache under their digests, so that a base that was seen once
-needs no network. The blobs of a layout are used where they lie. Either way the bytes are hashed on the open file that is used.
+What is read is checked against what names it, down from the digest that the user wrote: index, manifest, config,
+layers. Where the bytes come from is the business of `base_blobs`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO
 
 from mlenv.errors import DigestMismatchError, ManifestError, RefusedError, ResolutionError, UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
 from mlenv.model.progress import SILENT, Progress
+from mlenv.oci.compression import HashedStream
 from mlenv.oci.compression import open_layer as decompress
 from mlenv.oci.descriptor import LAYER_TYPES, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout
 from mlenv.oci.reference import Reference
+from mlenv.sources.base_blobs import BlobSource, LayoutBlobs, RegistryBlobs
 from mlenv.sources.cache import Cache
 from mlenv.sources.facts import BaseFile, read_facts, tar_files
 
-if TYPE_CHECKING:
-    from mlenv.registry.client import RegistryClient
-
 MAX_LAYERS = 64
-_CONFIG_LIMIT = 8 << 20
 _CONNECTIONS = 4
-
-
-class _Source(Protocol):
-    """Where a base's blobs come from."""
-
-    def manifest(self, digest: Digest) -> tuple[bytes, str]:
-        """A manifest or index and what whoever has it calls its media type ("" where nobody says)."""
-
-    def small(self, descriptor: Descriptor) -> bytes:
-        """A config."""
-
-    def fetch(self, descriptor: Descriptor, progress: Progress) -> None:
-        """Bring a layer to where `open` finds it."""
-
-    def open(self, descriptor: Descriptor) -> AbstractContextManager[BinaryIO]:
-        """A layer, at its start, hashed on the open file."""
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -69,7 +50,7 @@ class BaseImage:
     config: ImageConfig
     config_bytes: bytes
     layers: tuple[Descriptor, ...]
-    _source: _Source = field(repr=False, compare=False)
+    _source: BlobSource = field(repr=False, compare=False)
 
     @property
     def diff_ids(self) -> tuple[Digest, ...]:
@@ -88,6 +69,7 @@ def open_base(
     cache: Cache,
     *,
     project: Path,
+    progress: Progress = SILENT,
     offline: bool = False,
 ) -> BaseImage:
     """Read a base's manifest and config for a platform, and check that they belong together; no layer is fetched.
@@ -99,7 +81,7 @@ def open_base(
     named = _parse(reference)
     if named.digest is None:
         raise _unpinned(reference, project, offline=offline)
-    source = named.source(cache, project, offline=offline)
+    source = named.source(cache, project, progress, offline=offline)
     index, digest = None, named.digest
     document, descriptor = _document(source, digest, reference), None
     if isinstance(document, ImageIndex):
@@ -133,10 +115,10 @@ def latest_digest(reference: str, *, project: Path) -> Digest:
     return RegistryClient(tagged.registry).get_manifest(tagged)[2]
 
 
-def fetch_layers(base: BaseImage, *, progress: Progress = SILENT) -> None:
+def fetch_layers(base: BaseImage) -> None:
     """Bring all layers of a base to this machine. Raises UnavailableError, DigestMismatchError."""
     with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        list(pool.map(lambda layer: base._source.fetch(layer, progress), dict.fromkeys(base.layers)))  # noqa: SLF001
+        list(pool.map(base._source.fetch, {layer.digest: layer for layer in base.layers}.values()))  # noqa: SLF001
 
 
 @contextmanager
@@ -146,14 +128,16 @@ def open_layer(base: BaseImage, layer: Descriptor) -> Iterator[BinaryIO]:
         yield file
 
 
-def base_facts(base: BaseImage, cache: Cache, *, wanted: str | None = None) -> BaseFacts:
-    """The facts of a base whose layers were fetched, remembered in the cache by what they depend on.
+def image_facts(base: BaseImage, cache: Cache, *, wanted: str | None = None) -> BaseFacts:
+    """The facts of a base, remembered in the cache by what they depend on; the layers are fetched where they aren't.
 
-    Each layer is inflated once, and its diff_id checked on the way: RefusedError where it isn't the config's.
+    `wanted` is major.minor of the Python that the user asks for. Each layer is inflated once, and its diff_id checked
+    on the way: DigestMismatchError where it isn't the config's.
     """
     key = repr((1, base.diff_ids, sorted(base.environment.items()), str(base.platform), wanted))
     if remembered := cache.record("base-facts", key):
         return BaseFacts.model_validate(remembered)
+    fetch_layers(base)
     facts = read_facts(_layer_files(base), base.environment, base.platform, wanted=wanted)
     cache.remember("base-facts", key, facts.model_dump(mode="json"))
     return facts
@@ -162,9 +146,11 @@ def base_facts(base: BaseImage, cache: Cache, *, wanted: str | None = None) -> B
 def _layer_files(base: BaseImage) -> Iterator[Iterator[BaseFile]]:
     for layer, diff_id in zip(base.layers, base.diff_ids, strict=True):
         with open_layer(base, layer) as file, decompress(file) as tar:
-            hashed = _Hashed(tar)
-            yield tar_files(hashed)  # type: ignore[arg-type]
-            found = hashed.finish()
+            stream = HashedStream(tar)
+            yield tar_files(stream)
+            while stream.read(_CHUNK):  # padding after the end of the archive
+                pass
+            found = stream.digest()
         if found != diff_id:
             raise DigestMismatchError(
                 f"the layer {layer.digest} holds a tar with the digest {found}; the base's config says {diff_id}",
@@ -173,36 +159,15 @@ def _layer_files(base: BaseImage) -> Iterator[Iterator[BaseFile]]:
             )
 
 
-class _Hashed:
-    """A stream that hashes what is read from it."""
-
-    def __init__(self, inner: BinaryIO) -> None:
-        self._inner = inner
-        self._hasher = hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        data = self._inner.read(size)
-        self._hasher.update(data)
-        return data
-
-    def finish(self) -> Digest:
-        while self.read(1 << 20):
-            pass
-        return Digest(self._hasher.hexdigest())
-
-
-# What a reference names ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _InLayout:
     path: Path
     tag: str
     digest: Digest | None
 
-    def source(self, cache: Cache, project: Path, *, offline: bool) -> _Source:
-        del cache, offline
-        return _LayoutSource(Layout(project / self.path))
+    def source(self, cache: Cache, project: Path, progress: Progress, *, offline: bool) -> BlobSource:
+        del cache, progress, offline
+        return LayoutBlobs(Layout(project / self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +178,9 @@ class _InRegistry:
     def digest(self) -> Digest | None:
         return self.name.digest
 
-    def source(self, cache: Cache, project: Path, *, offline: bool) -> _Source:
+    def source(self, cache: Cache, project: Path, progress: Progress, *, offline: bool) -> BlobSource:
         del project
-        return _RegistrySource(self.name, cache, offline=offline)
+        return RegistryBlobs(self.name, cache, progress, offline=offline)
 
 
 def _parse(reference: str) -> _InLayout | _InRegistry:
@@ -248,11 +213,8 @@ def _unpinned(reference: str, project: Path, *, offline: bool) -> ManifestError:
     )
 
 
-# Checks of what was read -------------------------------------------------------------------------------------------
-
-
 def _document(
-    source: _Source, digest: Digest, reference: str, descriptor: Descriptor | None = None
+    source: BlobSource, digest: Digest, reference: str, descriptor: Descriptor | None = None
 ) -> ImageManifest | ImageIndex:
     data, media_type = source.manifest(digest)
     if descriptor is not None and len(data) != descriptor.size:
@@ -326,126 +288,3 @@ def _check_config(
             f"the base's config has {len(config.diff_ids)} diff_ids for {len(manifest.layers)} layers",
             where=reference,
         )
-
-
-# Where blobs come from ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _LayoutSource:
-    layout: Layout
-
-    def manifest(self, digest: Digest) -> tuple[bytes, str]:
-        self.layout.index()  # says clearly where there is no layout
-        with self._missing(digest):
-            return self.layout.read_blob(digest), ""
-
-    def small(self, descriptor: Descriptor) -> bytes:
-        with self._missing(descriptor.digest):
-            return _sized(self.layout.read_blob(descriptor.digest, _CONFIG_LIMIT), descriptor)
-
-    def fetch(self, descriptor: Descriptor, progress: Progress) -> None:
-        del progress
-        with self._missing(descriptor.digest):
-            size = self.layout.blob_path(descriptor.digest).stat().st_size
-        if size != descriptor.size:
-            raise RefusedError(
-                f"the layer {descriptor.digest} has {size} bytes, the manifest says {descriptor.size}",
-                where=str(self.layout.path),
-            )
-
-    @contextmanager
-    def open(self, descriptor: Descriptor) -> Iterator[BinaryIO]:
-        with self._missing(descriptor.digest), self.layout.open_blob(descriptor.digest) as file:
-            yield file
-
-    @contextmanager
-    def _missing(self, digest: Digest) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise UnavailableError(
-                f"the layout has no blob {digest}",
-                where=str(self.layout.path),
-                hint="copy the whole image into it again",
-            ) from None
-
-
-class _RegistrySource:
-    def __init__(self, name: Reference, cache: Cache, *, offline: bool) -> None:
-        self._name = name
-        self._cache = cache
-        self._offline = offline
-        self._mutex = threading.Lock()
-        self._connection: RegistryClient | None = None
-
-    def manifest(self, digest: Digest) -> tuple[bytes, str]:
-        if (cached := self._cached(digest)) is not None:
-            return cached, ""
-        self._may_fetch(digest)
-        data, media_type, _ = self._client().get_manifest(self._name.with_digest(digest))
-        self._cache.put([data], expected=digest)
-        return data, media_type
-
-    def small(self, descriptor: Descriptor) -> bytes:
-        if descriptor.size > _CONFIG_LIMIT:
-            raise RefusedError(f"the base's config is larger than {_CONFIG_LIMIT} bytes", where=str(self._name))
-        self.fetch(descriptor, SILENT)
-        with self._cache.open(descriptor.digest) as file:
-            return _sized(file.read(_CONFIG_LIMIT + 1), descriptor)
-
-    def fetch(self, descriptor: Descriptor, progress: Progress) -> None:
-        if self._cache.has(descriptor.digest):
-            return
-        self._may_fetch(descriptor.digest)
-        task = progress.task(f"base layer {descriptor.digest.short}", descriptor.size)
-        try:
-            chunks = self._client().get_blob(self._name, descriptor)
-            self._cache.put((_advance(chunk, task.advance) for chunk in chunks), expected=descriptor.digest)
-        except DigestMismatchError as error:
-            raise DigestMismatchError(
-                f"the registry sent other bytes for a blob: {error}",
-                where=str(self._name),
-                hint="the registry or something in between changes content; do not use it",
-            ) from None
-        finally:
-            task.finish()
-
-    @contextmanager
-    def open(self, descriptor: Descriptor) -> Iterator[BinaryIO]:
-        if not self._cache.has(descriptor.digest):
-            self.fetch(descriptor, SILENT)
-        with self._cache.open(descriptor.digest) as file:
-            yield file
-
-    def _cached(self, digest: Digest) -> bytes | None:
-        try:
-            with self._cache.open(digest) as file:
-                return file.read(_CONFIG_LIMIT + 1)
-        except FileNotFoundError:
-            return None
-
-    def _may_fetch(self, digest: Digest) -> None:
-        if self._offline:
-            raise UnavailableError(
-                f"{digest} of the base is not in the cache", where=str(self._name), hint="run once without --offline"
-            )
-
-    def _client(self) -> RegistryClient:
-        with self._mutex:
-            if self._connection is None:
-                from mlenv.registry.client import RegistryClient  # noqa: PLC0415 -- oras and requests take 0.3 s to import
-
-                self._connection = RegistryClient(self._name.registry)
-            return self._connection
-
-
-def _sized(data: bytes, descriptor: Descriptor) -> bytes:
-    if len(data) != descriptor.size:
-        raise RefusedError(f"the blob {descriptor.digest} has {len(data)} bytes, the manifest says {descriptor.size}")
-    return data
-
-
-def _advance(chunk: bytes, advance: Callable[[int], None]) -> bytes:
-    advance(len(chunk))
-    return chunk

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlenv.errors import DigestMismatchError, UnavailableError
 from mlenv.model.digest import Digest
@@ -22,7 +22,8 @@ def load_image(chunks: Iterable[bytes], reference: Reference, *, config: Digest,
     Raises UnavailableError where the engine can't be reached or refuses the image.
     """
     with _engine() as client:
-        answer = client.api.load_image(chunks)
+        api: Any = client.api  # its stubs leave this method without types
+        answer = api.load_image(chunks)
         for line in answer or ():
             if "error" in line or "errorDetail" in line:
                 detail = line.get("errorDetail", {}).get("message") or line.get("error")

@@ -10,14 +10,13 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
 
 from mlenv.errors import ResolutionError
 from mlenv.layers.content import Reader
 from mlenv.layers.entry import Entry, EntryType
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
-from mlenv.oci.tar_reader import TarKind, TarReader
+from mlenv.oci.tar_reader import Stream, TarKind, TarReader
 from mlenv.sources.candidates import Binary, Text, read_candidate
 from mlenv.sources.root_tree import Link, RootTree
 
@@ -38,7 +37,7 @@ class BaseFile:
     read: Callable[[], Iterable[bytes]]
 
 
-def tar_files(tar: BinaryIO) -> Iterator[BaseFile]:
+def tar_files(tar: Stream) -> Iterator[BaseFile]:
     """The files of an uncompressed layer."""
     reader = TarReader(tar)
     for entry in reader:
@@ -83,7 +82,7 @@ def read_facts(
     path, binary, python = _interpreter(tree, environment.get("PATH") or DEFAULT_PATH, wanted, distribution)
     if binary.machine != platform.elf_machine:
         raise ResolutionError(
-            f"the base's {path} is for {_MACHINES.get(binary.machine, 'another processor')}, not {platform.architecture}",
+            f"the base's {path} is not for {platform.architecture} but {_MACHINES.get(binary.machine, 'another one')}",
             hint=f"choose a base for {platform}",
         )
     libc, version = _libc(tree, binary, platform)
@@ -201,7 +200,7 @@ def _libc(tree: RootTree, binary: Binary, platform: Platform) -> tuple[str, str]
             if isinstance(library, Binary) and library.machine == platform.elf_machine and len(library.glibc) == 1:
                 return "glibc", library.glibc[0]
     raise ResolutionError(
-        f"the base has no C library that could be recognised (the interpreter's loader is {binary.loader or 'unknown'})",
+        f"the base has no C library that can be recognised (the interpreter's loader: {binary.loader or 'none'})",
         hint="choose a base with glibc or musl; a Python that is linked statically can't load binary wheels",
     )
 
