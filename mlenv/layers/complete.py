@@ -1,4 +1,4 @@
-"""From the entries that a layer's content brings to the entries of the layer: ordered, complete, without contradiction."""
+"""From the entries that packages bring to the entries of a layer: ordered, complete, without contradiction."""
 
 import hashlib
 import re

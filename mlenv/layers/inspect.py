@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlenv.errors import RefusedError
 from mlenv.layers import mtree
 from mlenv.layers.content import PIECE
-from mlenv.layers.entry import Content, Deflated, Entry, Inline
+from mlenv.layers.entry import Content, Deflated, Entry, Stored
 from mlenv.layers.inflate import BrokenStreamError, Inflater, RawStream
 from mlenv.model.digest import Digest
 
@@ -89,8 +89,10 @@ class _Check:
         self._crc32 = inflater.crc32
         self._crc = 0
         self._sha256 = hashlib.sha256()
-        self._expected_crc = None if isinstance(content, Inline) else content.crc32
-        self._record = None if isinstance(content, Inline) else content.record
+        self._expected_crc: int | None = None
+        self._record: tuple[str, bytes] | None = None
+        if isinstance(content, Deflated | Stored):
+            self._expected_crc, self._record = content.crc32, content.record
         # The hash of RECORD is nearly always the sha256 that is made anyway.
         self._other = hashlib.new(self._record[0]) if self._record and self._record[0] != "sha256" else None
         self._stream = RawStream(inflater) if isinstance(content, Deflated) else None

@@ -62,8 +62,9 @@ def measure_layer(
     """Make the same bytes as `write_layer`, and check the content while it passes by.
 
     `mtree` gets the lines of the mtree text, newlines included; all of them in order are the text that the digest is
-    of. Raises RefusedError where a DEFLATE stream is broken or does not end where its entry does, and where size, CRC or
-    the hash of the wheel's RECORD do not match; what was written is worthless then.
+    of. `inflater` is zlib or isal.isal_zlib, by default the faster one that is there. Raises RefusedError where a
+    DEFLATE stream is broken or does not end where its entry does, and where size, CRC-32 or the hash of the wheel's
+    RECORD do not match; what was written is worthless then.
     """
     output = _Output(write)
     inspector = Inspector(inflater or fastest(), mtree)

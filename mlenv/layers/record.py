@@ -13,7 +13,11 @@ _DIGEST_SIZES = {"sha256": 32, "sha384": 48, "sha512": 64}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What RECORD says of a file: its hash as text (`sha256=…`), the same as (algorithm, raw digest), its size in bytes."""
+    """What RECORD says of a file.
+
+    `hash_text` is the hash as it stands there (`sha256=…`), `digest` the same as (hashlib's name, raw digest), and
+    `size` is in bytes.
+    """
 
     hash_text: str
     digest: tuple[str, bytes]

@@ -1,4 +1,4 @@
-"""tar headers as layer recipe 1 has them: POSIX ustar (IEEE Std 1003.1, pax utility), pax records only where it cannot do.
+"""tar headers by layer recipe 1: POSIX ustar (IEEE Std 1003.1, pax utility), pax records only where it falls short.
 
 Everything here is pure: an entry in, bytes out. The normative text is the section "tar" of schema/layer-recipe.md.
 """
@@ -73,14 +73,16 @@ def _split(path: str) -> tuple[bytes, bytes]:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """One pax record `LENGTH KEY=VALUE\\n`, whose length counts its own digits."""
+    """One pax record, LENGTH KEY=VALUE and a line feed. The length counts its own digits."""
     rest = len(key) + len(value) + 3
     length = rest + len(str(rest))
     length = rest + len(str(length))
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def _ustar(name: bytes, prefix: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, link: bytes) -> bytes:
+def _ustar(  # noqa: PLR0917 -- the fields of the format, in its order; called for every entry of a layer
+    name: bytes, prefix: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, link: bytes
+) -> bytes:
     """One header block. The checksum is a plain sum of bytes, so that its constant parts are summed once."""
     front, front_sum = _front(mode, uid, gid)
     size_field = b"%011o\0" % size

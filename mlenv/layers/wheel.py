@@ -46,7 +46,7 @@ class Wheel:
         """What messages call it."""
         return f"wheel {self.name} {self.version}"
 
-    def entries(self, venv: Venv, *, requested: bool) -> list[Entry]:
+    def entries(self, venv: Venv, requested: bool) -> list[Entry]:
         """The files of the installed wheel. `requested`: a person asked for it, not another package."""
         try:
             return installed(self.contents, self.name, self.origin, venv, requested=requested)

@@ -61,7 +61,7 @@ class ZipEntry:
 
 @dataclass(frozen=True, slots=True)
 class _Central:
-    """What the central directory says of an entry, its sizes and offset taken from the zip64 field where that holds them."""
+    """What the central directory says of an entry; its sizes and offset may have come from the zip64 field."""
 
     raw_name: bytes
     flags: int
