@@ -4,14 +4,15 @@ Both are canonical JSON (RFC 8785), and nothing in them comes from the machine: 
 with this module before the image exists, and `mlenv build` writes the same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
 
 from mlenv.model.digest import Digest
-from mlenv.model.lock import Lock, LockedLayer, LockedPlatform
-from mlenv.model.manifest import Healthcheck
+from mlenv.model.lock import RECIPE_VERSION, LockedLayer, PlatformContents
+from mlenv.model.manifest import Container, Environment, Healthcheck
+from mlenv.model.platform import Platform
 from mlenv.oci.canonical import canonical_json
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -43,13 +44,14 @@ class ImageBytes:
         return Digest.of(self.manifest)
 
 
-def image_bytes(lock: Lock, platform: LockedPlatform, base_config: Mapping[str, Any] | None) -> ImageBytes:
+def image_bytes(
+    environment: Environment, container: Container, platform: PlatformContents, base_config: Mapping[str, Any] | None
+) -> ImageBytes:
     """Config and manifest of one platform's image.
 
-    `base_config` is the base image's config as parsed JSON, None for a base made of Debian packages. The `image`
-    and `index` parts of the lock are not read: they are what this computes.
+    `base_config` is the base image's config as parsed JSON, None for a base made of Debian packages.
     """
-    config = canonical_json(_config(lock, platform, base_config or {}))
+    config = canonical_json(_config(environment, container, platform, base_config or {}))
     layers = [_descriptor(layer.media_type, layer.digest, layer.size) for layer in platform.base.layers] + [
         _descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in platform.layers
     ]
@@ -68,22 +70,19 @@ def image_bytes(lock: Lock, platform: LockedPlatform, base_config: Mapping[str, 
     return ImageBytes(config, manifest, len(manifest) + len(config) + sum(layer["size"] for layer in layers))
 
 
-def index_bytes(platforms: list[tuple[LockedPlatform, Digest, int]]) -> bytes:
+def index_bytes(platforms: Sequence[tuple[Platform, Digest, int]]) -> bytes:
     """The image index of several platforms: each with its manifest's digest and size, in the lock's order."""
     manifests = [
-        _descriptor(MANIFEST_TYPE, digest, size)
-        | {"platform": {"os": one.platform.os, "architecture": one.platform.architecture}}
+        _descriptor(MANIFEST_TYPE, digest, size) | {"platform": {"os": one.os, "architecture": one.architecture}}
         for one, digest, size in platforms
     ]
     return canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests})
 
 
-def inputs_digest(lock: Lock, platform: LockedPlatform) -> Digest:
+def inputs_digest(platform: PlatformContents) -> Digest:
     """What the image was made of, in one digest: a label of the image, so that an image leads back to its lock."""
-    parts = platform.model_dump(
-        mode="json", include={"platform", "base", "debs", "wheels", "trees"}, exclude_none=True
-    )
-    parts["recipe"] = lock.recipe
+    parts = platform.model_dump(mode="json", include={"platform", "base", "debs", "wheels", "trees"}, exclude_none=True)
+    parts["recipe"] = RECIPE_VERSION
     return Digest.of(canonical_json(parts))
 
 
@@ -91,16 +90,16 @@ def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": str(digest), "size": size}
 
 
-def _config(lock: Lock, platform: LockedPlatform, base: Mapping[str, Any]) -> dict[str, Any]:
-    created = lock.environment.epoch.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    diff_ids = [layer.diff_id for layer in platform.base.layers] + [
-        layer.diff_id for layer in platform.layers
-    ]
+def _config(
+    environment: Environment, container: Container, platform: PlatformContents, base: Mapping[str, Any]
+) -> dict[str, Any]:
+    created = environment.epoch.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    diff_ids = [layer.diff_id for layer in platform.base.layers] + [layer.diff_id for layer in platform.layers]
     config: dict[str, Any] = {
         "created": created,
         "os": platform.platform.os,
         "architecture": platform.platform.architecture,
-        "config": _process(lock, platform, base.get("config") or {}),
+        "config": _process(environment, container, platform, base.get("config") or {}),
         "rootfs": {"type": "layers", "diff_ids": [str(one) for one in diff_ids]},
         "history": _base_history(platform, base, created)
         + [{"created": created, "created_by": _history(layer, platform)} for layer in platform.layers],
@@ -110,9 +109,10 @@ def _config(lock: Lock, platform: LockedPlatform, base: Mapping[str, Any]) -> di
     return config
 
 
-def _process(lock: Lock, platform: LockedPlatform, base: Mapping[str, Any]) -> dict[str, Any]:
+def _process(
+    environment: Environment, container: Container, platform: PlatformContents, base: Mapping[str, Any]
+) -> dict[str, Any]:
     """The part that an engine runs: what the manifest says, else what the base says."""
-    container = lock.container
     env = dict(one.partition("=")[::2] for one in base.get("Env") or [])
     env |= container.env
     env["PATH"] = f"{VENV}/bin:" + env.get("PATH", DEFAULT_PATH)
@@ -120,7 +120,7 @@ def _process(lock: Lock, platform: LockedPlatform, base: Mapping[str, Any]) -> d
         "User": container.user,
         "WorkingDir": container.workdir,
         "Env": [f"{name}={env[name]}" for name in sorted(env)],
-        "Labels": dict(sorted(_labels(lock, platform, base).items())),
+        "Labels": dict(sorted(_labels(environment, container, platform, base).items())),
     }
     if container.command or container.entrypoint is not None:
         # A base's entrypoint would get our command as its arguments: whoever names a command names all of it.
@@ -153,39 +153,36 @@ def _healthcheck(check: Healthcheck) -> dict[str, Any]:
         "StartPeriod": check.start_period,
     }
     document: dict[str, Any] = {"Test": ["CMD", *check.command]}
-    document |= {
-        key: value // timedelta(microseconds=1) * 1000 for key, value in times.items() if value is not None
-    }
+    document |= {key: value // timedelta(microseconds=1) * 1000 for key, value in times.items() if value is not None}
     if check.retries is not None:
         document["Retries"] = check.retries
     return document
 
 
-def _labels(lock: Lock, platform: LockedPlatform, base: Mapping[str, Any]) -> dict[str, str]:
-    environment = lock.environment
-    labels = dict(base.get("Labels") or {}) | lock.container.labels
+def _labels(
+    environment: Environment, container: Container, platform: PlatformContents, base: Mapping[str, Any]
+) -> dict[str, str]:
+    labels = dict(base.get("Labels") or {}) | container.labels
     labels |= {
         "org.opencontainers.image.title": environment.name,
         "org.opencontainers.image.version": environment.version,
-        "dev.mlenv.inputs": str(inputs_digest(lock, platform)),
-        "dev.mlenv.recipe": str(lock.recipe),
+        "dev.mlenv.inputs": str(inputs_digest(platform)),
+        "dev.mlenv.recipe": str(RECIPE_VERSION),
     }
     if environment.description:
         labels["org.opencontainers.image.description"] = environment.description
     return labels
 
 
-def _base_history(platform: LockedPlatform, base: Mapping[str, Any], created: str) -> list[dict[str, Any]]:
+def _base_history(platform: PlatformContents, base: Mapping[str, Any], created: str) -> list[dict[str, Any]]:
     """The base's own history where it accounts for each of its layers, else one line a layer."""
     history = [dict(one) for one in base.get("history") or []]
     if sum(not one.get("empty_layer", False) for one in history) == len(platform.base.layers):
         return history
-    return [
-        {"created": created, "created_by": f"base layer {layer.diff_id}"} for layer in platform.base.layers
-    ]
+    return [{"created": created, "created_by": f"base layer {layer.diff_id}"} for layer in platform.base.layers]
 
 
-def _history(layer: LockedLayer, platform: LockedPlatform) -> str:
+def _history(layer: LockedLayer, platform: PlatformContents) -> str:
     match layer.kind:
         case "debian":
             return f"mlenv: {len(layer.contents)} Debian packages of {platform.base.suite}"

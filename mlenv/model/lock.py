@@ -7,20 +7,20 @@ the same bytes.
 
 import tomllib
 from collections import Counter
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mlenv.errors import LockFormatError, Problem
 from mlenv.model.digest import Digest
 from mlenv.model.facts import BaseFacts
-from mlenv.model.manifest import Container, Cuda, Environment, Model, Resources
+from mlenv.model.manifest import Container, Cuda, Environment, FileTree, Model, Resources
+from mlenv.model.manifest_quantities import Moment
 from mlenv.model.platform import Platform
 from mlenv.model.toml_writer import write_toml
 
-LOCK_VERSION = 1
-RECIPE_VERSION = 1
+LOCK_VERSION: Final = 1
+RECIPE_VERSION: Final = 1
 
 Size = Annotated[int, Field(ge=0, lt=1 << 50)]
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -81,11 +81,23 @@ class LockedDeb(_Value):
 
 
 class LockedTree(_Value):
-    """A file tree of the project: where from, where to, and the digest of what was there."""
+    """A file tree of the project, as the manifest has it, and the digest of what was there."""
 
     source: Name
     target: Name
+    exclude: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ()
+    owner: str = "0:0"
     digest: Digest
+
+    @property
+    def tree(self) -> FileTree:
+        """What to read again. Raises ValueError where the lock holds what no manifest may."""
+        return FileTree(source=self.source, target=self.target, exclude=self.exclude, owner=self.owner)
+
+    @model_validator(mode="after")
+    def _as_in_a_manifest(self) -> Self:
+        _ = self.tree
+        return self
 
 
 class LockedLayer(_Value):
@@ -116,7 +128,8 @@ class LockedBase(_Value):
     """What the image stands on: an image by digest, or Debian packages.
 
     For an image: its `reference`, the `manifest` that was chosen for the platform, its `config` and `layers`. For
-    Debian packages: the `suite`. `facts` is what was read out of either.
+    Debian packages: the `suite`, and the `snapshot` time that its archive was read at, if the manifest names one.
+    `facts` is what was read out of either.
     """
 
     kind: Literal["image", "debian"]
@@ -124,6 +137,7 @@ class LockedBase(_Value):
     manifest: Digest | None = None
     config: Digest | None = None
     suite: str | None = None
+    snapshot: Moment | None = None
     facts: BaseFacts
     layers: Annotated[tuple[BaseLayer, ...], BeforeValidator(_tuple)] = ()
 
@@ -137,7 +151,7 @@ class LockedImage(_Value):
     size: Size
 
 
-class LockedPlatform(_Value):
+class PlatformContents(_Value):
     """Everything that the image of one platform is made of.
 
     `base-request` and `package-request` are digests of what was asked of the resolvers. While they stay the same,
@@ -145,7 +159,6 @@ class LockedPlatform(_Value):
     """
 
     platform: Annotated[Platform, BeforeValidator(_platform)]
-    image: LockedImage
     base_request: Digest
     package_request: Digest
     base: LockedBase
@@ -175,6 +188,12 @@ class LockedPlatform(_Value):
         return next(wheel for wheel in self.wheels if wheel.name == name)
 
 
+class LockedPlatform(PlatformContents):
+    """One platform: what its image is made of, and the image."""
+
+    image: LockedImage
+
+
 class Lock(_Value):
     """A whole lock. `manifest` is the digest of the environment manifest's canonical form."""
 
@@ -195,11 +214,6 @@ class Lock(_Value):
         if tuple(p.platform for p in self.platforms) != self.environment.platforms:
             msg = "the platforms are not those of the environment"
             raise ValueError(msg)
-        for tree in (tree for platform in self.platforms for tree in platform.trees):
-            source = PurePosixPath(tree.source)
-            if source.is_absolute() or ".." in source.parts:
-                msg = f"a file tree lies outside the project: {tree.source!r}"
-                raise ValueError(msg)
         return self
 
     @property
@@ -213,9 +227,7 @@ class Lock(_Value):
 
     def to_toml(self) -> str:
         """The bytes of mlenv.lock, as text."""
-        header = (
-            "# Made by `mlenv lock` from mlenv.toml. Do not edit: a digest below would no longer be true.\n"
-        )
+        header = "# Made by `mlenv lock` from mlenv.toml. Do not edit: a digest below would no longer be true.\n"
         return header + write_toml(self.model_dump(by_alias=True, exclude_none=True))
 
     @classmethod

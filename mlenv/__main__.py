@@ -1,0 +1,5 @@
+"""`python -m mlenv`."""
+
+from mlenv.cli import main
+
+main()

@@ -1,0 +1,73 @@
+"""A locked layer -> its blob in an OCI layout. A blob whose digest is not the locked one never gets its name."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlenv.errors import DigestMismatchError
+from mlenv.layers.entry import Entry
+from mlenv.layers.layer import LayerDigest, write_layer
+from mlenv.model.lock import LockedLayer, PlatformContents
+from mlenv.model.progress import Task
+from mlenv.oci.layout import LayoutWriter
+from mlenv.sources.contents import Contents
+from mlenv.sources.threads import Stop, run_all
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWork:
+    """One layer to make, of one platform."""
+
+    layer: LockedLayer
+    platform: PlatformContents
+
+
+def make_layers(work: Sequence[LayerWork], contents: Contents, out: LayoutWriter, task: Task, jobs: int) -> None:
+    """Write all blobs, the largest first so that no thread ends long after the others."""
+
+    def job(one: LayerWork) -> Callable[[Stop], None]:
+        return lambda stop: _make(one, contents, out, task, stop)
+
+    run_all([job(one) for one in sorted(work, key=lambda one: -one.layer.size)], jobs)
+
+
+def _make(work: LayerWork, contents: Contents, out: LayoutWriter, task: Task, stop: Stop) -> None:
+    with entries_of(work, contents) as entries, out.blob_writer() as sink:
+
+        def write(data: bytes) -> None:
+            stop.check()
+            sink.write(data)
+            task.advance(len(data))
+
+        require(work.layer, write_layer(entries, write))
+        out.commit(sink, work.layer.digest)
+
+
+def require(locked: LockedLayer, made: LayerDigest) -> None:
+    """Raise DigestMismatchError where the layer is not the locked one."""
+    if made != LayerDigest(locked.digest, locked.size):
+        names = ", ".join(locked.contents[:4]) + (" …" if len(locked.contents) > 4 else "")
+        raise DigestMismatchError(
+            f"the {locked.kind} layer ({names or 'virtual environment'}) is {made.digest}, "
+            f"{made.size} bytes; locked is {locked.digest}, {locked.size} bytes",
+            where="mlenv.lock",
+            hint="the lock was edited or made by another recipe: restore it, or lock again and compare",
+        )
+
+
+@contextmanager
+def entries_of(work: LayerWork, contents: Contents) -> Iterator[list[Entry]]:
+    """What is in a layer, by its kind."""
+    layer, platform = work.layer, work.platform
+    match layer.kind:
+        case "wheels":
+            with contents.wheels([platform.wheel(name) for name in layer.contents], platform.base.facts) as entries:
+                yield entries
+        case "debian":
+            with contents.debian(platform.debs) as entries:
+                yield entries
+        case "venv":
+            yield contents.venv(platform.base.facts)
+        case "files":
+            yield contents.locked_tree(next(tree for tree in platform.trees if tree.target == layer.contents[0]))
+

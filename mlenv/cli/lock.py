@@ -1,0 +1,72 @@
+"""`mlenv lock`: mlenv.toml -> mlenv.lock."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlenv.cli.options import (
+    MANIFEST,
+    JsonOption,
+    LockOption,
+    ManifestOption,
+    QuietOption,
+    VerboseOption,
+    lock_path,
+)
+from mlenv.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mlenv.model.lock import Lock
+
+
+def lock(
+    manifest: ManifestOption = MANIFEST,
+    lock_file: LockOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 where the lock is stale or missing.")
+    ] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", "-U", help="Let go of every pin and of the plan.")] = False,
+    upgrade_package: Annotated[
+        list[str] | None, typer.Option("--upgrade-package", "-P", metavar="NAME", help="Let go of one pin.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
+    json_: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Resolve mlenv.toml to mlenv.lock, which names every digest, that of the finished image included."""
+    with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
+        from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.resolve.lock import resolve_lock  # noqa: PLC0415 -- as above
+        from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
+        from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
+        from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
+
+        path = lock_path(manifest, lock_file)
+        environment = load_manifest(manifest)
+        if check:
+            found = load_lock(path)
+            require_fresh(found, environment, manifest.parent)
+            terminal.result(_summary(found), f"{path} is fresh: {found.image_digest}")
+            return
+        around = Surroundings.of_this_process(manifest.parent, progress=terminal.progress, offline=offline)
+        previous = load_lock(path) if path.exists() else None
+        made = resolve_lock(environment, around, previous, upgrade=upgrade or tuple(upgrade_package or ()))
+        changed = write_lock(path, made)
+        for platform in made.platforms:
+            terminal.say(
+                f"{platform.platform}: {len(platform.wheels)} wheels, {len(platform.debs)} Debian packages, "
+                f"{len(platform.base.layers) + len(platform.layers)} layers, {platform.image.size / 1e6:.1f} MB"
+            )
+        terminal.say(f"{'wrote' if changed else 'nothing changed in'} {path}")
+        terminal.result(_summary(made), str(made.image_digest))
+
+
+def _summary(lock: "Lock") -> dict[str, object]:
+    return {
+        "image": str(lock.image_digest),
+        "platforms": {
+            one.platform: {"manifest": str(one.image.manifest), "config": str(one.image.config), "size": one.image.size}
+            for one in lock.platforms
+        },
+    }

@@ -1,0 +1,77 @@
+"""The entries of a planned layer, out of the cache and the project: what both `mlenv lock` and `mlenv build` lay out.
+
+Everything that is opened here was hashed on the open file before a byte of it is parsed.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlenv.errors import StaleLockError
+from mlenv.layers.entry import Entry
+from mlenv.layers.layer import complete
+from mlenv.layers.tree import tree_digest, tree_entries
+from mlenv.layers.wheel import Venv, Wheel, open_wheel, venv_entries
+from mlenv.model.facts import BaseFacts
+from mlenv.model.lock import LockedDeb, LockedTree, LockedWheel
+from mlenv.model.manifest import FileTree
+from mlenv.sources.cache import Cache
+
+PREFIX = "opt/venv"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Where the content of layers is taken from. `project` is the folder that mlenv.toml lies in."""
+
+    cache: Cache
+    project: Path
+
+    @contextmanager
+    def wheels(self, wheels: Sequence[LockedWheel], facts: BaseFacts) -> Iterator[list[Entry]]:
+        """The installed files of some wheels, in the order of a layer. The files stay open inside the block."""
+        with ExitStack() as stack:
+            yield complete(self.installed(wheels, facts, stack))
+
+    def installed(self, wheels: Sequence[LockedWheel], facts: BaseFacts, stack: ExitStack) -> list[Entry]:
+        """The installed files of some wheels, wheel by wheel; `stack` closes the files."""
+        venv = Venv(PREFIX, facts.python_minor)
+        entries: list[Entry] = []
+        for locked in wheels:
+            entries += self.wheel(locked, stack).entries(venv, requested=locked.requested)
+        return entries
+
+    def wheel(self, locked: LockedWheel, stack: ExitStack) -> Wheel:
+        """One wheel, open until `stack` closes it."""
+        return open_wheel(stack.enter_context(self.cache.open(locked.digest)), locked.filename)
+
+    @contextmanager
+    def debian(self, debs: Sequence[LockedDeb]) -> Iterator[list[Entry]]:
+        """The root file system that Debian packages make. Their data is unpacked into one temporary file."""
+        from mlenv.layers.deb import open_deb  # noqa: PLC0415 -- a build with an image base needs no Debian reader
+        from mlenv.layers.debian_root import rootfs_entries  # noqa: PLC0415 -- as above
+
+        with self.cache.temporary() as spool:
+            opened = []
+            for deb in debs:
+                with self.cache.open(deb.digest) as file:
+                    opened.append(open_deb(file, deb.label, spool))
+            yield complete(rootfs_entries(opened))
+
+    def venv(self, facts: BaseFacts) -> list[Entry]:
+        """The virtual environment without packages, its interpreter a link to the base's."""
+        return complete(venv_entries(Venv(PREFIX, facts.python_minor), facts.interpreter, facts.python))
+
+    def tree(self, tree: FileTree) -> list[Entry]:
+        """A file tree of the project as it is now, in the order of a layer."""
+        return complete(tree_entries(self.project, tree))
+
+    def locked_tree(self, locked: LockedTree) -> list[Entry]:
+        """The same, refused where it is no longer what was locked."""
+        entries = self.tree(locked.tree)
+        if tree_digest(entries) != locked.digest:
+            raise StaleLockError(
+                f"{locked.source} has changed since it was locked", where=locked.source, hint="run `mlenv lock`"
+            )
+        return entries

@@ -1,0 +1,45 @@
+"""mlenv.lock, read from and written to the disk."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from mlenv.errors import LockFormatError, StaleLockError
+from mlenv.model.lock import Lock
+
+LARGEST = 64 << 20
+
+
+def load_lock(path: Path) -> Lock:
+    """The lock in a file. StaleLockError where there is none, LockFormatError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise StaleLockError("there is no lock", where=str(path), hint="run `mlenv lock`") from None
+    if len(data) > LARGEST:
+        raise LockFormatError(f"larger than {LARGEST >> 20} MiB", where=str(path), hint="is it an mlenv.lock at all?")
+    try:
+        return Lock.parse(data.decode(), filename=str(path))
+    except UnicodeDecodeError:
+        raise LockFormatError("not UTF-8", where=str(path), hint="restore the file from version control") from None
+
+
+def write_lock(path: Path, lock: Lock) -> bool:
+    """Write a lock, whole or not at all; False where the file holds the same bytes already."""
+    data = lock.to_toml().encode()
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == data:
+            return False
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return True

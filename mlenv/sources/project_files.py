@@ -1,0 +1,35 @@
+"""The files of the project that ask for packages, as digests: what a lock must notice when it changes."""
+
+import re
+from pathlib import Path
+
+from mlenv.errors import ManifestError
+from mlenv.model.digest import Digest
+from mlenv.model.manifest import EnvironmentManifest
+
+_INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)(?:\s+|=)(\S+)", re.MULTILINE)
+
+
+def requirements_digests(manifest: EnvironmentManifest, project: Path) -> tuple[tuple[str, Digest], ...]:
+    """(path in the project, digest) of every requirements file and of those that it includes, sorted by path."""
+    found: dict[str, Digest] = {}
+    for path in manifest.python.requirements:
+        _read(project, Path(path), found, named_in="mlenv.toml python.requirements")
+    return tuple(sorted(found.items()))
+
+
+def _read(project: Path, path: Path, found: dict[str, Digest], *, named_in: str) -> None:
+    if path.as_posix() in found:
+        return
+    try:
+        data = (project / path).read_bytes()
+    except OSError as error:
+        raise ManifestError(
+            f"{path} cannot be read: {error.strerror}",
+            where=named_in,
+            hint="paths are relative to the file that names them",
+        ) from None
+    found[path.as_posix()] = Digest.of(data)
+    if path.suffix in {".txt", ".in"}:
+        for included in _INCLUDED.findall(data.decode("utf-8", "replace")):
+            _read(project, path.parent / included, found, named_in=path.as_posix())

@@ -1,0 +1,33 @@
+"""What a stage is given from outside: where the project and the cache lie, the clock, the environment, who watches."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from mlenv.model.progress import SILENT, Progress
+from mlenv.sources.cache import Cache, default_root
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything that differs from one run to the next and must not reach a digest.
+
+    `project` is the folder of mlenv.toml. `jobs` is how many threads work at once. With `offline`, what is not in the
+    cache is an error.
+    """
+
+    project: Path
+    cache: Cache
+    environ: Mapping[str, str]
+    now: datetime
+    progress: Progress = SILENT
+    offline: bool = False
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    @classmethod
+    def of_this_process(cls, project: Path, *, progress: Progress = SILENT, offline: bool = False) -> Self:
+        """The process's own environment variables, the system's clock, the user's cache."""
+        return cls(project, Cache(default_root()), dict(os.environ), datetime.now(UTC), progress, offline)
