@@ -20,15 +20,19 @@ say() { printf '%s\n' "$*" >&2; }
 
 install_packages() {
     # Debian starts a service as soon as it is installed, unless this program says no.
-    local policy=/usr/sbin/policy-rc.d
+    local policy=/usr/sbin/policy-rc.d log=$MLENV_TEST_HOME/apt.log ours='' status=0
     if [ ! -e "$policy" ]; then
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        ours=$policy
+        trap 'rm -f "$ours"; exit 130' INT TERM
         printf '#!/bin/sh\nexit 101\n' > "$policy"
         chmod 755 "$policy"
     fi
     say "tests/run.sh: apt-get install $*"
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" \
-        < /dev/null > "$MLENV_TEST_HOME/apt.log" 2>&1 || { cat "$MLENV_TEST_HOME/apt.log" >&2; exit 1; }
+        < /dev/null > "$log" 2>&1 || status=$?
+    [ -z "$ours" ] || rm -f "$ours"
+    trap - INT TERM
+    [ "$status" = 0 ] || { cat "$log" >&2; exit 1; }
 }
 
 missing_packages() {

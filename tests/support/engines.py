@@ -13,8 +13,13 @@ from typing import Any
 
 import docker
 from docker.models.images import Image
+from support.home import only_one
 from support.processes import Server, end_all_naming
 from support.trees import inside
+
+# A socket's path has at most 107 bytes, which a checkout's path may use up.
+STATES = Path("/var/tmp")
+PREFIX = "mlenv-engine-"
 
 KINDS = ("20.10-classic", "28.5-classic", "28.5-containerd")
 
@@ -97,8 +102,8 @@ def _dockerd(dockerd: str, state: Path, kind: str) -> list[str]:
 @contextmanager
 def serve(kind: str, dockerd: str, tree: Path | None = None) -> Iterator[Engine]:
     """An engine until the block ends. With a `tree`, it is the one installed there."""
-    # A socket's path has at most 107 bytes, which a checkout's path may use up.
-    state = Path("/var/tmp") / f"mlenv-engine-{secrets.token_hex(4)}"
+    _clear_what_killed_tests_left()
+    state = STATES / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     state.mkdir(mode=0o700)
     command = _dockerd(dockerd, state, kind)
     server = Server(inside(tree, command, [state]) if tree else command, state / "log")
@@ -109,9 +114,22 @@ def serve(kind: str, dockerd: str, tree: Path | None = None) -> Iterator[Engine]
         engine.close()
     finally:
         server.stop(30)
-        end_all_naming(state)
-        _unmount_below(state)
-        shutil.rmtree(state)
+        _clear(state)
+
+
+def _clear(state: Path) -> None:
+    end_all_naming(state)
+    _unmount_below(state)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def _clear_what_killed_tests_left() -> None:
+    """After kill -9 the engines end by themselves; their folders, and containers that were running, do not."""
+    for state in STATES.glob(f"{PREFIX}*"):
+        owner = state.name.removeprefix(PREFIX).split("-")[0]
+        if not Path("/proc", owner).exists():
+            with only_one("leftovers"):
+                _clear(state)
 
 
 def _unmount_below(folder: Path) -> None:

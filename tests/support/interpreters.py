@@ -1,6 +1,8 @@
 """mlenv as installed for another Python: from this machine, or inside a Debian tree that has that Python."""
 
+import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,14 +67,21 @@ def uv() -> str:
     return str(package.find_uv_bin())
 
 
-def find_python(version: str) -> Path | None:
-    """An interpreter of exactly this minor version on this machine, wherever uv looks, or None."""
-    command = [uv(), "python", "find", "--no-python-downloads", "--system", version]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    return Path(done.stdout.strip()) if done.returncode == 0 else None
-
-
 @cache
+def find_python(version: str) -> Path | None:
+    """An interpreter of this minor version on PATH or among pyenv's, or None."""
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    on_path = shutil.which(name)
+    candidates = [*([Path(on_path)] if on_path else []), *sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"))]
+    # pyenv's command of that name on PATH fails unless this version is switched on: each is tried.
+    return next(filter(_runs, candidates), None)
+
+
+def _runs(candidate: Path) -> bool:
+    return subprocess.run([candidate, "-c", "import ssl, venv"], capture_output=True, check=False).returncode == 0
+
+
 def versions() -> tuple[str, ...]:
     """The other Pythons to test with. 3.12 is in no Debian suite: it counts where this machine has it."""
     return (*SUITES, *(["3.12"] if find_python("3.12") else []))
@@ -90,7 +99,7 @@ def built_wheel() -> Path:
 
 
 def other_python(version: str) -> OtherPython:
-    """mlenv under Python `version`; its dependencies are kept from run to run, mlenv is installed anew."""
+    """mlenv under Python `version`; the environment is kept for as long as the wheel stays the same."""
     found = None if version in SUITES and os.geteuid() == 0 else find_python(version)
     if found is None and version not in SUITES:
         pytest.skip(f"needs Python {version}")
@@ -103,23 +112,30 @@ def other_python(version: str) -> OtherPython:
 
 
 def _install(python: OtherPython, interpreter: str) -> None:
-    """Runs uv where the interpreter is: outside, or in the tree with uv and the wheel bound into it."""
-    wheel = built_wheel()
-    cache = test_home() / "uv"
+    """Runs uv where the interpreter is: outside, or in the tree with uv and the wheel bound into it.
+
+    Only a wheel that is not the installed one is installed: another worker may be using what is there.
+    """
+    wheel, cache, program = built_wheel(), test_home() / "uv", Path(uv())
+    installed, wanted = python.prefix / "installed-wheel", hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if installed.exists() and installed.read_text() == wanted:
+        return
     python.prefix.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
-    inner_uv = Path(uv())
-    steps = []
-    if not (python.prefix / "bin" / "python").is_symlink():
-        steps.append([str(inner_uv), "venv", "-q", "--allow-existing", "--python", interpreter, str(python.prefix)])
-    target = ["--python", str(python.prefix / "bin" / "python")]
-    steps.append([str(inner_uv), "pip", "install", "-q", *target, "--reinstall-package", "mlenv", str(wheel)])
-    settings = {"UV_CACHE_DIR": str(cache), "UV_NO_PYTHON_DOWNLOADS": "1", "UV_LINK_MODE": "copy"}
+    steps = [
+        [str(program), "venv", "-q", "--allow-existing", "--python", interpreter, str(python.prefix)],
+        [str(program), "pip", "install", "-q", "--python", str(python.prefix / "bin" / "python"), str(wheel)],
+    ]
+    # The folder of a tree's environment is a mount point there, which uv cannot remove: it is emptied out here.
+    shutil.rmtree(python.prefix)
+    python.prefix.mkdir()
+    settings = {"UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
     there = [Path(path) for path in MACHINE if Path(path).exists()]
-    binds = [*there, python.prefix, cache, inner_uv, wheel]
+    binds = [*there, python.prefix, cache, program, wheel]
     for step in steps:
         command = inside(python.tree, step, binds) if python.tree else step
         environment = outside_environment(settings)
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/")
         if done.returncode:
             pytest.fail(f"{step[1:3]} for Python {python.version}: {done.stdout}{done.stderr}", pytrace=False)
+    installed.write_text(wanted)
