@@ -6,6 +6,7 @@ packages of another processor come to the same files as on their own.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from mlenv.errors import ResolutionError
 from mlenv.layers.complete import same
@@ -37,7 +38,7 @@ def rootfs_entries(debs: Sequence[Deb]) -> list[Entry]:
     and neither replaces the other, or where a package is there twice.
     """
     ordered = sorted(debs, key=lambda deb: (deb.name != "base-files", deb.name))
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if first.name == second.name:
             raise ResolutionError(f"the package {first.name} is there twice", where=second.origin)
     owned: dict[str, _Owned] = {}
@@ -90,7 +91,7 @@ def _one_of(first: _Owned, second: _Owned) -> _Owned:
     raise ResolutionError(
         f"two Debian packages bring different files /{first.entry.path}: {first.deb.origin.removeprefix(_PREFIX)} "
         f"and {second.deb.origin.removeprefix(_PREFIX)}",
-        where="debian.packages",
+        where="base.debian.packages",
         hint="leave one of the two out; dpkg would refuse them together too",
     )
 

@@ -37,7 +37,7 @@ def _paragraph(deb: Deb) -> str:
 
 
 def _conffiles(deb: Deb) -> str:
-    """Configuration files with the md5 that they were delivered with, which is how dpkg tells that they were changed."""
+    """Configuration files with the md5 that they were delivered with, by which dpkg sees changes."""
     files = {f"/{entry.path}": entry for entry in deb.entries()}
     listed = [line.strip() for line in deb.info.get("conffiles", b"").decode("utf-8", "replace").splitlines()]
     lines = [f" {path} {_md5(files[path])}\n" for path in listed if path in files]

@@ -14,7 +14,7 @@ _OBSOLETE = {"<": "<=", ">": ">="}  # policy 7.1: what the two mean where somebo
 
 @dataclass(frozen=True, slots=True, order=True)
 class Relation:
-    """One package, perhaps of certain versions: `libc6 (>= 2.38)`. `qualifier` is what follows a colon: `any`, `amd64`."""
+    """One package, perhaps of certain versions: `libc6 (>= 2.38)`. `qualifier` is what follows a colon: `any`."""
 
     name: str
     operator: str = ""

@@ -114,7 +114,7 @@ def _keyring(value: str) -> Path | None:
 
 
 def _url(uri: str) -> str | None:
-    """The URL without a slash at its end; of a mirror list on this machine, its first; None for what we do not speak."""
+    """The URL without a slash at its end; the first of a mirror list on this machine; None for other schemes."""
     if uri.startswith("mirror+file:"):
         try:
             lines = Path("/" + uri.removeprefix("mirror+file:").lstrip("/")).read_text(encoding="utf-8").splitlines()

@@ -5,9 +5,8 @@ the sha256 and size that InRelease gives. Both are kept in the cache, and used f
 signature and the time are judged again each time.
 """
 
-import gzip
-import io
 import lzma
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,24 +16,22 @@ from mlenv.errors import (
     DigestMismatchError,
     RefusedError,
     ResolutionError,
-    SignatureError,
     UnavailableError,
 )
 from mlenv.model.digest import Digest
 from mlenv.model.progress import Progress
 from mlenv.sources.cache import Cache
-from mlenv.sources.debian.apt_sources import apt_mirrors
 from mlenv.sources.debian.index import PackageIndex
+from mlenv.sources.debian.mirrors import choose_mirrors
 from mlenv.sources.debian.release import Release, parse_release, verified_payload
 from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.debian.transport import Transport
 
-KEYRINGS = (
-    Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
-    Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
-)
 _RELEASE_CAP = 16 << 20  # bytes; the largest today has 200,000
 _PACKAGES_CAP = 1 << 30  # bytes, inflated; the largest today has 60 million
+_KIND = "debian-inrelease"  # of the cache's records: the digest of the last good InRelease, by its address
+_ABSENT = "absent"  # or this, where the archive answered that it has none
+_ONLINE = "run once without --offline"
 _MOVING = frozenset({"sid", "unstable", "experimental"})  # suites that have no -updates and no -security
 
 
@@ -64,43 +61,29 @@ class ArchiveReader:
 
     def index(self, request: DebianRequest) -> PackageIndex:
         """The packages of SUITE, SUITE-updates and SUITE-security."""
-        main, security, keyring = self._sources(request)
+        mirrors = choose_mirrors(request, self.environ, self.apt_folder)
         transport = Transport()
         texts: list[tuple[str, bytes]] = []
-        for archive in _archives(request.suite, main, security):
-            release = self._release(archive, request, keyring, transport)
+        if mirrors.security is None:
+            self._note_no_security(request.suite, "this machine's apt sources name none")
+        for archive in _archives(request.suite, mirrors.main, mirrors.security):
+            release = self._release(archive, request, mirrors.keyring, transport)
             if release is not None:
                 texts += self._packages(archive, release, request.platform.architecture, transport)
             elif archive.suite == request.suite:
                 raise ResolutionError(
                     f"the mirror has no suite {request.suite!r}",
                     where=archive.release_url,
-                    hint="name a suite that the mirror has, such as trixie, in debian.suite",
+                    hint="name a suite that the mirror has, such as trixie, in base.debian.suite",
                 )
             elif archive.suite.endswith("-security"):
-                self.progress.note(
-                    f"no security updates for {request.suite}: {archive.url} has no {archive.suite}; "
-                    "set MLENV_DEBIAN_SECURITY_MIRROR to an archive that has"
-                )
+                self._note_no_security(request.suite, f"{archive.url} has no {archive.suite}")
         return PackageIndex(texts, request.platform.architecture)
 
-    def _sources(self, request: DebianRequest) -> tuple[str, str | None, bytes]:
-        """The main mirror, the security mirror, the keyring's bytes: manifest, then environment, then apt."""
-        apt = apt_mirrors(self.apt_folder)
-        explicit = request.mirror or self.environ.get("MLENV_DEBIAN_MIRROR")
-        main = explicit or apt.main
-        if main is None:
-            raise UnavailableError(
-                "no Debian mirror is known: this machine's apt sources name none",
-                where="debian.mirror",
-                hint="set debian.mirror in mlenv.toml, or MLENV_DEBIAN_MIRROR",
-            )
-        security = request.security_mirror or self.environ.get("MLENV_DEBIAN_SECURITY_MIRROR")
-        if security is None:
-            # Beside a mirror that was named, this machine's own could be behind or out of reach: it is not mixed in.
-            security = explicit or apt.security
-        keyring = request.keyring or apt.keyring
-        return main.rstrip("/"), security.rstrip("/") if security else None, _read_keyring(keyring)
+    def _note_no_security(self, suite: str, why: str) -> None:
+        if suite not in _MOVING:
+            hint = "set MLENV_DEBIAN_SECURITY_MIRROR to an archive that has them"
+            self.progress.note(f"no security updates for Debian {suite}: {why}; {hint}")
 
     def _release(
         self, archive: Archive, request: DebianRequest, keyring: bytes, transport: Transport
@@ -108,36 +91,45 @@ class ArchiveReader:
         """The checked Release, or None where the mirror has no such suite."""
         signed = self._in_release(archive.release_url, transport)
         if signed is None:
+            self.cache.remember(_KIND, archive.release_url, _ABSENT)
             return None
-        payload = verified_payload(signed, keyring, where=archive.release_url)
-        release = parse_release(payload, where=archive.release_url)
-        release.require_suite(archive.suite)
+        release = _read(signed, keyring, archive)
         release.require_valid(self.now, request.snapshot)
-        self.cache.put([signed])
-        self.cache.remember("debian-inrelease", archive.release_url, Digest.of(signed).hex)
+        older = self._known(archive.release_url)
+        if older not in {None, signed} and request.snapshot is None:
+            known = _read(older or b"", keyring, archive)
+            if known.date > release.date:
+                known.require_valid(self.now, None)
+                self.progress.note(f"{archive.release_url} is older than it was; going by the copy in the cache")
+                return known
+        self.cache.remember(_KIND, archive.release_url, self.cache.put([signed]).hex)
         return release
 
     def _in_release(self, url: str, transport: Transport) -> bytes | None:
-        """The newest InRelease that can be had; where there is no network, the last one that was good."""
+        """The newest InRelease; where there is no network, the last one that was good. None where there is none."""
         if self.offline:
-            return self._remembered(
-                url,
-                UnavailableError("the Debian index is not in the cache", where=url, hint="run once without --offline"),
-            )
-        try:
-            return transport.read(url, cap=_RELEASE_CAP)
-        except UnavailableError as error:
-            signed = self._remembered(url, error)
+            error = UnavailableError("the index is not in the cache", where=url, hint=_ONLINE)
+        else:
+            try:
+                return transport.read(url, cap=_RELEASE_CAP)
+            except UnavailableError as unavailable:
+                error = unavailable
+        if self.cache.record(_KIND, url) == _ABSENT:
+            return None
+        signed = self._known(url)
+        if signed is None:
+            raise error
+        if not self.offline:
             self.progress.note(f"{url} cannot be reached; going by the copy in the cache")
-            return signed
+        return signed
 
-    def _remembered(self, url: str, error: UnavailableError) -> bytes:
-        known = self.cache.record("debian-inrelease", url)
+    def _known(self, url: str) -> bytes | None:
+        """The last InRelease of that address that was good."""
         try:
-            with self.cache.open(Digest(known)) as file:
+            with self.cache.open(Digest(self.cache.record(_KIND, url))) as file:
                 return file.read()
         except (FileNotFoundError, ValueError, TypeError):
-            raise error from None
+            return None
 
     def _packages(
         self, archive: Archive, release: Release, architecture: str, transport: Transport
@@ -147,8 +139,7 @@ class ArchiveReader:
             for suffix in (".xz", ".gz", ""):
                 path = f"main/binary-{kind}/Packages{suffix}"
                 if path in release.files:
-                    digest, size = release.files[path]
-                    yield archive.url, self._checked(archive, release, path, digest, size, transport)
+                    yield archive.url, self._checked(archive, release, path, transport)
                     break
             else:
                 raise ResolutionError(
@@ -157,10 +148,9 @@ class ArchiveReader:
                     hint="leave the platform out of environment.platforms, or use another mirror",
                 )
 
-    def _checked(
-        self, archive: Archive, release: Release, path: str, digest: Digest, size: int, transport: Transport
-    ) -> bytes:
+    def _checked(self, archive: Archive, release: Release, path: str, transport: Transport) -> bytes:
         """A Packages file, inflated, its bytes being the ones that the Release names."""
+        digest, size = release.files[path]
         if size > _PACKAGES_CAP:
             raise RefusedError(f"{path} is said to have {size} bytes", where=release.where)
         if not self.cache.has(digest):
@@ -169,7 +159,7 @@ class ArchiveReader:
             name = f"{path.rpartition('/')[0]}/by-hash/SHA256/{digest.hex}" if release.by_hash else path
             url = f"{folder}/{name}"
             if self.offline:
-                raise UnavailableError("not in the cache", where=url, hint="run once without --offline")
+                raise UnavailableError("not in the cache", where=url, hint=_ONLINE)
             data = transport.read(url, cap=size)
             if data is None:
                 raise UnavailableError(
@@ -196,29 +186,22 @@ def _archives(suite: str, main: str, security: str | None) -> Iterator[Archive]:
             yield Archive(security, f"{suite}-security")
 
 
-def _read_keyring(path: Path | None) -> bytes:
-    candidates = KEYRINGS if path is None else (path,)
-    for candidate in candidates:
-        try:
-            return candidate.read_bytes()
-        except OSError:
-            continue
-    raise SignatureError(
-        "there is no keyring to check the Debian archive's signature with",
-        where=str(candidates[0]),
-        hint="install the package debian-archive-keyring, or name a file in debian.keyring of mlenv.toml",
-    )
+def _read(signed: bytes, keyring: bytes, archive: Archive) -> Release:
+    """What an InRelease of that archive says. Raises SignatureError unless it is signed, and for that suite."""
+    release = parse_release(verified_payload(signed, keyring, where=archive.release_url), where=archive.release_url)
+    release.require_suite(archive.suite)
+    return release
 
 
 def _inflate(data: bytes, path: str, where: str) -> bytes:
     try:
         if path.endswith(".xz"):
-            text = lzma.open(io.BytesIO(data)).read(_PACKAGES_CAP + 1)
+            text = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 28).decompress(data, _PACKAGES_CAP + 1)
         elif path.endswith(".gz"):
-            text = gzip.open(io.BytesIO(data)).read(_PACKAGES_CAP + 1)
+            text = zlib.decompressobj(31).decompress(data, _PACKAGES_CAP + 1)
         else:
             text = data
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (zlib.error, lzma.LZMAError) as error:
         raise RefusedError(f"{path} cannot be inflated: {error}", where=where) from error
     if len(text) > _PACKAGES_CAP:
         raise RefusedError(f"{path} inflates to more than {_PACKAGES_CAP} bytes", where=where)

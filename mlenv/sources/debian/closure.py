@@ -14,8 +14,8 @@ from typing import Any
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from mlenv.errors import Problem, ResolutionError
+from mlenv.layers.debrelation import Group, Relation
 from mlenv.sources.debian.index import Package, PackageIndex
-from mlenv.layers.debrelation import Group, Relation, compare_versions
 
 _ROUNDS = 20_000
 _BARRED = 32  # how often a conflict may send the resolution back
@@ -56,15 +56,18 @@ def resolve_closure(index: PackageIndex, wanted: Sequence[str], pins: Mapping[st
         clash = _clash(chosen)
         if clash is None:
             return tuple(sorted(chosen.values(), key=lambda package: package.name))
-        victim = _victim(provider, clash, wanted)
+        victim = _victim(clash, wanted)
         if victim is None:
             raise ResolutionError(
-                f"Debian packages exclude each other: {clash[0].label} and {clash[1].label} ({clash[2]})",
-                where="debian.packages",
+                f"Debian packages exclude each other: {clash.package.label} conflicts with {clash.relation}, "
+                f"and {clash.other.label} is there",
+                where="base.debian.packages",
                 hint="leave one of them, or what needs it, out of the packages",
             )
         barred.add(victim)
-    raise ResolutionError("Debian packages exclude each other in too many ways", where="debian.packages", hint=_FEWER)
+    raise ResolutionError(
+        "Debian packages exclude each other in too many ways", where="base.debian.packages", hint=_FEWER
+    )
 
 
 _FEWER = "name fewer packages, and see which one brings the conflict"
@@ -79,7 +82,7 @@ def _require_known(index: PackageIndex, wanted: Sequence[str]) -> None:
         hint = (
             f"did you mean {' or '.join(close)}?" if close else "look the name up on a Debian machine: apt-cache search"
         )
-        problems.append(Problem(f"the suite has no Debian package {name!r}", where="debian.packages", hint=hint))
+        problems.append(Problem(f"the suite has no Debian package {name!r}", where="base.debian.packages", hint=hint))
     if problems:
         raise ResolutionError(problems=problems)
 
@@ -96,11 +99,11 @@ def _solve(provider: "_Provider", needs: Sequence[Group]) -> dict[str, Package]:
     except ResolutionImpossible as error:
         raise ResolutionError(
             f"Debian packages cannot be satisfied: {provider.explain(error.causes)}",
-            where="debian.packages",
-            hint="the suite's archives do not fit together now (a mirror being updated?), or packages exclude each other",
+            where="base.debian.packages",
+            hint="name other packages, or try again later: archives do not fit together while they are updated",
         ) from error
     except ResolutionTooDeep as error:
-        raise ResolutionError("Debian packages: no answer found", where="debian.packages", hint=_FEWER) from error
+        raise ResolutionError("Debian packages: no answer found", where="base.debian.packages", hint=_FEWER) from error
     return {key: candidate for key, candidate in result.mapping.items() if isinstance(candidate, Package)}
 
 
@@ -208,8 +211,17 @@ class _Provider(AbstractProvider[_Need, _Candidate, str]):
         return " <- ".join(name for name in chain if not name.startswith("|"))
 
 
-def _clash(chosen: Mapping[str, Package]) -> tuple[Package, Package, str] | None:
-    """The first pair, by name, where one conflicts with or breaks the other."""
+@dataclass(frozen=True, slots=True)
+class _Clash:
+    """Two chosen packages of which the first conflicts with or breaks the second."""
+
+    package: Package
+    other: Package
+    relation: Relation
+
+
+def _clash(chosen: Mapping[str, Package]) -> _Clash | None:
+    """The first pair, by name."""
     for name in sorted(chosen):
         package = chosen[name]
         for relation in package.conflicts:
@@ -217,7 +229,7 @@ def _clash(chosen: Mapping[str, Package]) -> tuple[Package, Package, str] | None
                 other = chosen[other_name]
                 # A package never conflicts with itself, nor with what it provides (policy 7.6.2).
                 if other_name != name and _is_hit(relation, other):
-                    return package, other, f"{package.name} conflicts with {relation}"
+                    return _Clash(package, other, relation)
     return None
 
 
@@ -227,10 +239,6 @@ def _is_hit(relation: Relation, other: Package) -> bool:
     return any(relation.holds_for_provided(provided) for provided in other.provides)
 
 
-def _victim(provider: _Provider, clash: tuple[Package, Package, str], wanted: Sequence[str]) -> Package | None:
-    """Which of the two to do without: the one that was not asked for by name and came by a choice or has other versions."""
-    del provider
-    for package in (clash[1], clash[0]):
-        if package.name not in wanted:
-            return package
-    return None
+def _victim(clash: _Clash, wanted: Sequence[str]) -> Package | None:
+    """Which of the two to do without: one that was not asked for by name, rather the one that was conflicted with."""
+    return next((package for package in (clash.other, clash.package) if package.name not in wanted), None)

@@ -1,4 +1,4 @@
-"""Fetching .deb files into the cache: several at once, each hashed as it streams, kept only where it is the one meant."""
+"""Fetching .debs into the cache: several at once, each hashed as it streams and kept only if it is the one meant."""
 
 import hashlib
 import threading
@@ -10,7 +10,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress, Task
 from mlenv.sources.cache import Cache
 from mlenv.sources.debian.request import ResolvedDeb
-from mlenv.sources.debian.transport import Transport, TransientError, persistently
+from mlenv.sources.debian.transport import TransientError, Transport, persistently
 
 _THREADS = 6
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, cmp_to_key
 
 from mlenv.errors import RefusedError
-from mlenv.model.digest import Digest
 from mlenv.layers.debrelation import Group, Relation, compare_versions, parse_relations, valid_version
+from mlenv.model.digest import Digest
 
 _NAME = re.compile(rb"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _PROVIDES = re.compile(rb"^Provides:(.*(?:\n[ \t].*)*)", re.MULTILINE)

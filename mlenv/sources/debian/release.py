@@ -46,13 +46,13 @@ class Release:
             raise SignatureError(
                 f"the index was valid until {_show(self.valid_until)}, and {_what(snapshot)} is {_show(moment)}",
                 where=self.where,
-                hint="use a mirror that is up to date, or name the time to judge it at: debian.snapshot in mlenv.toml",
+                hint="use a mirror that is up to date, or set base.debian.snapshot to a time to judge it at",
             )
         if self.date > moment + (timedelta() if snapshot else _SKEW):
             raise SignatureError(
                 f"the index was made at {_show(self.date)}, and {_what(snapshot)} is {_show(moment)}",
                 where=self.where,
-                hint="name a later debian.snapshot, or a mirror that keeps the archive of that time"
+                hint="name a later base.debian.snapshot, or a mirror that keeps the archive of that time"
                 if snapshot
                 else "set this machine's clock",
             )
@@ -79,7 +79,7 @@ def verified_payload(signed: bytes, keyring: bytes, *, where: str) -> bytes:
 
 _KEYRING = (
     "use a mirror that serves Debian's signed indexes, and a keyring with the suite's keys "
-    "(package debian-archive-keyring, or debian.keyring in mlenv.toml)"
+    "(package debian-archive-keyring, or base.debian.keyring in mlenv.toml)"
 )
 
 

@@ -15,8 +15,8 @@ class DebianRequest:
 
     `mirror` is the URL of a Debian archive (`http`, `https` or `file`; the folder that holds `dists/` and `pool/`) and
     `security_mirror` that of the archive with `SUITE-security`; None takes the environment's, then this machine's
-    apt sources. `snapshot` is the time, with its zone, at which the indexes must be valid, in place of now. `keyring` is
-    a file of OpenPGP certificates. `pins` are versions by package name that are kept while the archive still has them.
+    apt sources. `snapshot` is the time, with its zone, at which the indexes must be valid, in place of now. `keyring`
+    is a file of OpenPGP certificates. `pins` are versions by package name, kept while the archive has them.
     """
 
     suite: str

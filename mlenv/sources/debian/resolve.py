@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from mlenv.errors import Problem, UnavailableError
-from mlenv.model.digest import Digest
+from mlenv.model.lock import LockedDeb
 from mlenv.model.progress import SILENT, Progress
 from mlenv.sources.cache import Cache
 from mlenv.sources.debian.archive import ArchiveReader
@@ -15,23 +14,8 @@ from mlenv.sources.debian.closure import resolve_closure
 from mlenv.sources.debian.index import Package
 from mlenv.sources.debian.request import DebianRequest, ResolvedDeb
 
-ALWAYS = ("base-files", "base-passwd")
+ALWAYS = ("base-files", "base-passwd", "netbase")
 """What every root file system gets, whoever asks: the folders, os-release and the licences that others refer to."""
-
-
-class Locked(Protocol):
-    """A Debian package as a lock names it (`mlenv.model.lock.LockedDeb`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def digest(self) -> Digest: ...
-    @property
-    def size(self) -> int: ...
 
 
 def resolve_debian(
@@ -55,7 +39,7 @@ def resolve_debian(
 
 
 def locate_debs(
-    locked: Sequence[Locked],
+    locked: Sequence[LockedDeb],
     request: DebianRequest,
     *,
     cache: Cache,
@@ -84,11 +68,11 @@ def locate_debs(
     return tuple(located)
 
 
-def _is_same(package: Package, deb: Locked) -> bool:
+def _is_same(package: Package, deb: LockedDeb) -> bool:
     return (package.version, package.architecture, package.sha256) == (deb.version, deb.architecture, deb.digest)
 
 
-def _gone(deb: Locked, versions: Sequence[Package]) -> Problem:
+def _gone(deb: LockedDeb, versions: Sequence[Package]) -> Problem:
     if any((package.version, package.architecture) == (deb.version, deb.architecture) for package in versions):
         message = f"the archive has {deb.name} {deb.version} {deb.architecture}, but with other bytes than {deb.digest}"
     else:
@@ -97,7 +81,7 @@ def _gone(deb: Locked, versions: Sequence[Package]) -> Problem:
     return Problem(
         message,
         where="mlenv.lock",
-        hint="set debian.mirror to a snapshot archive of the lock's time, or lock anew: mlenv lock --upgrade",
+        hint="set base.debian.mirror to a snapshot archive of the lock's time, or lock anew: mlenv lock --upgrade",
     )
 
 

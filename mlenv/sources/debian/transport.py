@@ -14,9 +14,7 @@ CHUNK = 1 << 18
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _PAUSES = (0.3, 1.0, 3.0)  # seconds before the second, third and fourth try
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
-_HINT = (
-    "check the network and the mirror (debian.mirror in mlenv.toml, MLENV_DEBIAN_MIRROR, or this machine's apt sources)"
-)
+_HINT = "check the network, and the mirror: base.debian.mirror, MLENV_DEBIAN_MIRROR, or the apt sources"
 
 
 class TransientError(Exception):
