@@ -97,9 +97,9 @@ def _files(entries: list[ZipEntry]) -> dict[str, ZipEntry]:
             raise BadWheelError(f"{name} is no regular file, or is setuid, setgid or sticky (mode {entry.mode:o})")
         if (entry.is_directory and entry.size) or (not entry.is_directory and kind == 0o04):
             raise BadWheelError(f"{name} is a directory and has content")
-        other = folded.setdefault(fold_name(name), name)
-        if other != name:
-            raise BadWheelError(f"{other} and {name} are one file where case does not count")
+        other = folded.setdefault(fold_name(name), entry.name)
+        if other != entry.name:
+            raise BadWheelError(f"{other} and {entry.name} are one file where case does not count")
         if not entry.is_directory:
             files[name] = entry
     return files
