@@ -5,20 +5,18 @@ file; `manifest_rules` holds what no single value can know. Reading mlenv.toml i
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlenv.model.digest import Digest
 from mlenv.model.manifest_fields import (
-    LARGEST_INTEGER,
     AbsolutePath,
     CudaVersion,
     CudnnVersion,
     DebianPackage,
     DistributionName,
-    Duration,
     EnvName,
     EnvValue,
     Glob,
@@ -26,9 +24,9 @@ from mlenv.model.manifest_fields import (
     ImageText,
     LabelName,
     LimitName,
+    Line,
     MigProfile,
     ModelUri,
-    Moment,
     Name,
     Owner,
     Port,
@@ -36,13 +34,13 @@ from mlenv.model.manifest_fields import (
     RelativePath,
     RequirementText,
     Signal,
-    Size,
     Suite,
     TagName,
     TargetPath,
     Url,
     User,
 )
+from mlenv.model.manifest_quantities import LARGEST_INTEGER, Duration, Moment, Size
 from mlenv.model.platform import Platform
 
 DEFAULT_EPOCH = datetime(1980, 1, 1, tzinfo=UTC)
@@ -77,7 +75,7 @@ class Environment(Table):
     """The image's name: lower-case letters and digits, with . _ - between them."""
     version: TagName
     """The environment's version, which becomes the image's tag."""
-    description: str | None = None
+    description: Line | None = None
     """One sentence for people, kept in the image's labels."""
     platforms: Annotated[tuple[Annotated[Platform, Field(strict=False)], ...], Field(strict=False, min_length=1)] = (
         Platform.LINUX_AMD64,
@@ -302,14 +300,23 @@ class EnvironmentManifest(Table):
     """mlenv.toml: what an ML environment is."""
 
     environment: Environment
+    """What the environment is called and what it runs on."""
     base: Base = Base(debian=DebianBase())
+    """What the image stands on: an image, or Debian packages. Debian trixie with Python where nothing is said."""
     python: Python = Python()
+    """The Python packages."""
     system: System = System()
+    """Debian packages on top of the base."""
     cuda: Cuda = Cuda()
+    """The CUDA that the packages must fit."""
     models: Annotated[tuple[Model, ...], Sequence] = ()
+    """Models, kept outside the image and mounted into the container."""
     files: Annotated[tuple[FileTree, ...], Sequence] = ()
+    """Files of the project that go into the image."""
     container: Container = Container()
+    """How a container of the image runs."""
     resources: Resources = Resources()
+    """What a container needs and may use."""
 
     def canonical(self) -> bytes:
         """All values, defaults filled in, as canonical JSON (RFC 8785): what the manifest's digest is made of.
@@ -323,6 +330,3 @@ class EnvironmentManifest(Table):
     def digest(self) -> Digest:
         """The digest of `canonical()`."""
         return Digest.of(self.canonical())
-
-
-Section = Literal["environment", "base", "python", "system", "cuda", "models", "files", "container", "resources"]

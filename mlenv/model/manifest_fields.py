@@ -1,4 +1,4 @@
-"""The small values that mlenv.toml is made of: names, paths, sizes, times, each checked where it is read.
+"""The words that mlenv.toml is made of: names, paths, addresses, each checked where it is read.
 
 Each type is a plain Python value with an annotation that checks it. The annotation says the same to pydantic, which
 parses, and to the JSON Schema, by which an editor checks while somebody types.
@@ -8,17 +8,13 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
-
-LARGEST_INTEGER = 2**53 - 1
-"""The largest integer that canonical JSON can hold (RFC 8785 section 3.2.2.3, I-JSON)."""
 
 
 class InvalidValueError(ValueError):
@@ -45,7 +41,7 @@ class Text:
     def parse(self, text: str) -> str:
         """The text, or an InvalidValueError."""
         if re.fullmatch(self.pattern, text) is None:
-            raise InvalidValueError(f"not {self.expected}: {_quote(text)}", self.hint)
+            raise InvalidValueError(f"not {self.expected}: {quoted(text)}", self.hint)
         return self.check(text) if self.check else text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -55,7 +51,8 @@ class Text:
         return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
 
 
-def _quote(text: str) -> str:
+def quoted(text: str) -> str:
+    """A value as messages show it, long ones cut."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
@@ -84,6 +81,7 @@ EnvName = Annotated[
 EnvValue = Annotated[
     str, Text(r"[^\x00]*", "a value that a process can be given", "a process cannot be given a NUL character")
 ]
+Line = Annotated[str, Text(r"[^\x00-\x1f\x7f]+", "one line of text", "remove line breaks and control characters")]
 DebianPackage = Annotated[
     str,
     Text(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package", "write the name alone; the lock pins the version"),
@@ -143,10 +141,10 @@ def _requirement(text: str) -> str:
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         hint = 'write it as pip does: "torch==2.9.1" or "uvicorn[standard]>=0.30"'
-        raise InvalidValueError(f"not a requirement: {_quote(text)}: {reason}", hint) from error
+        raise InvalidValueError(f"not a requirement: {quoted(text)}: {reason}", hint) from error
     if requirement.url is not None:
         hint = 'put the wheel into a folder, name that folder in find-links, and write "name==version" here'
-        raise InvalidValueError(f"a requirement with an address is not supported: {_quote(text)}", hint)
+        raise InvalidValueError(f"a requirement with an address is not supported: {quoted(text)}", hint)
     return str(requirement)
 
 
@@ -180,7 +178,7 @@ def taken(path: str) -> str | None:
 def _absolute(text: str) -> str:
     if text != posixpath.normpath(text) or text.startswith("//"):
         normal = posixpath.normpath("/" + text.lstrip("/"))
-        raise InvalidValueError(f"not a normal path: {_quote(text)}", f'write "{normal}"')
+        raise InvalidValueError(f"not a normal path: {quoted(text)}", f'write "{normal}"')
     return text
 
 
@@ -196,7 +194,7 @@ def _target(text: str) -> str:
 def _relative(text: str) -> str:
     if text.startswith("/") or ".." in text.split("/"):
         raise InvalidValueError(
-            f"not a path within the project's folder: {_quote(text)}",
+            f"not a path within the project's folder: {quoted(text)}",
             _RELATIVE,
         )
     return posixpath.normpath(text)
@@ -210,9 +208,9 @@ RelativePath = Annotated[str, Text(f"{_PLAIN}+", "a path within the project's fo
 
 def _glob(text: str) -> str:
     if text.startswith("!"):
-        raise InvalidValueError(f"a pattern cannot take back another one: {_quote(text)}", "narrow the other pattern")
+        raise InvalidValueError(f"a pattern cannot take back another one: {quoted(text)}", "narrow the other pattern")
     if ".." in text.split("/"):
-        raise InvalidValueError(f"a pattern cannot leave its folder: {_quote(text)}", "write it without ..")
+        raise InvalidValueError(f"a pattern cannot leave its folder: {quoted(text)}", "write it without ..")
     return text
 
 
@@ -227,13 +225,13 @@ def _url(text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise InvalidValueError(f"not an address: {_quote(text)}: {error}", "write it as in a browser") from error
+        raise InvalidValueError(f"not an address: {quoted(text)}: {error}", "write it as in a browser") from error
     if parts.username is not None or parts.password is not None:
         raise InvalidValueError(
             "an address with a password in it", "leave the credentials to ~/.netrc or to uv's own settings"
         )
     if not parts.hostname and parts.scheme != "file":
-        raise InvalidValueError(f"an address without a host: {_quote(text)}", "write it as in a browser")
+        raise InvalidValueError(f"an address without a host: {quoted(text)}", "write it as in a browser")
     return text
 
 
@@ -272,95 +270,6 @@ ImageText = Annotated[
     ),
 ]
 """`[host/]name[:tag][@digest]` (distribution's reference grammar) or `oci:DIR[:TAG][@digest]`."""
-
-
-# Sizes, durations, times
-
-_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "kB": 10**3, "MB": 10**6}
-_UNITS |= {"GB": 10**9, "TB": 10**12}
-_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(TiB|GiB|MiB|KiB|TB|GB|MB|kB|B)")
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise InvalidValueError(f"not a size: {_quote(value)}", 'write a number and a unit: "16GiB", "512MiB"')
-    whole, _, fraction = match[1].partition(".")
-    size, rest = divmod(int(whole + fraction) * _UNITS[match[2]], 10 ** len(fraction))
-    if rest:
-        raise InvalidValueError(f"not a whole number of bytes: {_quote(value)}", "use a smaller unit")
-    return size
-
-
-Size = Annotated[
-    int,
-    BeforeValidator(_size, json_schema_input_type=Annotated[str, Field(pattern=f"^(?:{_SIZE.pattern})$")] | int),
-    Field(gt=0, le=LARGEST_INTEGER),
-]
-"""Bytes. Written as a number and a unit ("16GiB"), or as bytes."""
-
-_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m(?!s))?(?:([0-9]{1,5})s)?(?:([0-9]{1,5})ms)?")
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value)
-    if match is None or not value:
-        raise InvalidValueError(f"not a duration: {_quote(value)}", 'write "30s", "1m30s" or "500ms"')
-    hours, minutes, seconds, milliseconds = (int(part or 0) for part in match.groups())
-    duration = timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
-    if not duration:
-        raise InvalidValueError("a duration of zero", 'write at least "1ms", or leave the key out')
-    return duration
-
-
-def _milliseconds(duration: timedelta) -> str:
-    return f"{duration // timedelta(milliseconds=1)}ms"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(
-        _duration,
-        json_schema_input_type=Annotated[
-            str, Field(pattern=r"^(?:[0-9]{1,5}h)?(?:[0-9]{1,5}m)?(?:[0-9]{1,5}s)?(?:[0-9]{1,5}ms)?$")
-        ],
-    ),
-    PlainSerializer(_milliseconds, return_type=str),
-]
-
-
-def _moment(value: object) -> object:
-    if not isinstance(value, datetime):
-        found = "a date" if hasattr(value, "year") else f"{value!r:.40}"
-        raise InvalidValueError(f"not a moment in time: {found}", "write it without quotes: 2026-11-01T00:00:00Z")
-    if value.tzinfo is None:
-        raise InvalidValueError("a time without a time zone", f"write {value.isoformat()}Z for UTC")
-    if value.microsecond:
-        raise InvalidValueError("a time with a fraction of a second", "write whole seconds")
-    return value
-
-
-def _utc(value: datetime) -> datetime:
-    if not 1970 < value.year < 9999:
-        raise InvalidValueError(f"not a year between 1971 and 9998: {value.year}", "write another year")
-    return value.astimezone(UTC)
-
-
-def _rfc3339(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_moment),
-    AfterValidator(_utc),
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
-]
-"""A moment in UTC with whole seconds: an offset date-time of TOML."""
 
 
 def _port(text: str) -> str:

@@ -1,0 +1,30 @@
+"""`mlenv schema`: the JSON Schema of mlenv.toml."""
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mlenv.cli.options import QuietOption, VerboseOption
+from mlenv.cli.terminal import Terminal
+
+
+class SchemaOf(StrEnum):
+    """The files that have a schema."""
+
+    MANIFEST = "manifest"
+
+
+def schema(
+    file: Annotated[SchemaOf, typer.Argument(help="The file whose schema is wanted.")] = SchemaOf.MANIFEST,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Print a JSON Schema, by which editors complete and check the file."""
+    with Terminal(quiet=quiet, verbose=verbose) as terminal:
+        from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
+
+        schemas = {SchemaOf.MANIFEST: manifest_schema}
+        document = schemas[file]()
+        terminal.result(document, json.dumps(document, indent=2, ensure_ascii=False))

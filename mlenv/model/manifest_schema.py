@@ -1,0 +1,52 @@
+"""The JSON Schema of mlenv.toml, by which editors complete and check it.
+
+Draft 7 with no references: what Taplo (Even Better TOML), VS Code, JetBrains and Python's jsonschema all read alike.
+TOML has no null, so that an optional key is one that may be absent.
+"""
+
+from typing import Any
+
+from mlenv.model.manifest import EnvironmentManifest
+
+SCHEMA_ID = "https://mlenv.dev/schema/mlenv.schema.json"
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The schema as a JSON value. It says what each key may hold; contradictions between keys are the parser's."""
+    generated = EnvironmentManifest.model_json_schema()
+    definitions = generated.pop("$defs")
+    schema = _plain(generated, definitions)
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": SCHEMA_ID, "title": "mlenv.toml"}
+    return {**head, **schema}
+
+
+def _plain(node: Any, definitions: dict[str, Any]) -> Any:
+    """A schema without references, null, and titles that only repeat the key."""
+    if isinstance(node, list):
+        return [_plain(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = dict(node)
+    if reference := node.pop("$ref", None):
+        node = {**definitions[reference.rpartition("/")[2]], **node}
+        if node.get("type") == "object":
+            node.pop("default", None)  # a table's defaults stand at its keys
+    if choices := node.get("anyOf"):
+        choices = [choice for choice in choices if choice != {"type": "null"}]
+        if len(choices) == 1:
+            del node["anyOf"]
+            return _plain({**choices[0], **node}, definitions)
+        node["anyOf"] = choices
+    node.pop("title", None)
+    if node.get("default", ...) is None:
+        del node["default"]
+    if "patternProperties" in node:
+        node["additionalProperties"] = False
+    return {key: _child(key, value, definitions) for key, value in node.items()}
+
+
+def _child(key: str, value: Any, definitions: dict[str, Any]) -> Any:
+    """What stands under a keyword: `properties` maps names to schemas, and a default is a value, not a schema."""
+    if key in {"properties", "patternProperties"}:
+        return {name: _plain(schema, definitions) for name, schema in value.items()}
+    return value if key in {"default", "examples", "enum", "required"} else _plain(value, definitions)
