@@ -15,13 +15,15 @@ from support.trees import debian_tree, inside, outside_environment
 
 SUITES = {"3.13": "trixie", "3.14": "forky"}
 
-# What a program in a tree needs from the machine to reach the package index as the machine does.
+# What a program in a tree needs of the machine, to reach the package index and the Debian archive as the machine does.
 MACHINE = (
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/ssl/certs",
     "/etc/xdg",
     "/etc/uv",
+    "/etc/apt",
+    "/usr/share/keyrings",
     "/usr/local/share/ca-certificates",
 )
 
@@ -49,15 +51,22 @@ class OtherPython:
         shows what was printed.
         """
         program = [str(self.prefix / "bin" / command[0]), *command[1:]]
+        environment = outside_environment({"UV_CACHE_DIR": str(uv_cache()), **(env or {})})
         if self.tree:
             there = [Path(path) for path in MACHINE if Path(path).exists()]
-            binds = [*there, self.prefix, *binds, *([cwd] if cwd else [])]
+            binds = [*there, self.prefix, uv_cache(), *binds, *([cwd] if cwd else [])]
             program = inside(self.tree, program, binds, str(cwd or "/"))
-        environment = outside_environment(env)
         done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
         if check and done.returncode:
             pytest.fail(f"{command} under Python {self.version}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done
+
+
+def uv_cache() -> Path:
+    """uv's cache for what runs in trees, where a home folder is empty and soon gone."""
+    folder = test_home() / "uv"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def uv() -> str:
@@ -116,12 +125,11 @@ def _install(python: OtherPython, interpreter: str) -> None:
 
     Only a wheel that is not the installed one is installed: another worker may be using what is there.
     """
-    wheel, cache, program = built_wheel(), test_home() / "uv", Path(uv())
+    wheel, program = built_wheel(), Path(uv())
     installed, wanted = python.prefix / "installed-wheel", hashlib.sha256(wheel.read_bytes()).hexdigest()
     if installed.exists() and installed.read_text() == wanted:
         return
     python.prefix.mkdir(parents=True, exist_ok=True)
-    cache.mkdir(parents=True, exist_ok=True)
     steps = [
         [str(program), "venv", "-q", "--allow-existing", "--python", interpreter, str(python.prefix)],
         [str(program), "pip", "install", "-q", "--python", str(python.prefix / "bin" / "python"), str(wheel)],
@@ -129,9 +137,9 @@ def _install(python: OtherPython, interpreter: str) -> None:
     # The folder of a tree's environment is a mount point there, which uv cannot remove: it is emptied out here.
     shutil.rmtree(python.prefix)
     python.prefix.mkdir()
-    settings = {"UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
+    settings = {"UV_CACHE_DIR": str(uv_cache()), "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
     there = [Path(path) for path in MACHINE if Path(path).exists()]
-    binds = [*there, python.prefix, cache, program, wheel]
+    binds = [*there, python.prefix, uv_cache(), program, wheel]
     for step in steps:
         command = inside(python.tree, step, binds) if python.tree else step
         environment = outside_environment(settings)
