@@ -8,7 +8,6 @@ import typer
 from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.terminal import Terminal
 from mlenv.errors import UsageError
-from mlenv.sources.cache import Cache, default_root
 
 app = typer.Typer(help="Show or prune the cache of fetched files and computed layers.", no_args_is_help=False)
 
@@ -21,7 +20,8 @@ def show(
     if context.invoked_subcommand is not None:
         return
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
-        from mlenv.sources.cache_prune import usage  # noqa: PLC0415 -- only this command counts
+        from mlenv.sources.cache import Cache, default_root  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.sources.cache_prune import usage  # noqa: PLC0415 -- as above
 
         cache = Cache(default_root())
         kinds = usage(cache)
@@ -50,6 +50,7 @@ def prune(
 ) -> None:
     """Remove what killed processes left behind; with an option, also files that are whole."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
+        from mlenv.sources.cache import Cache, default_root  # noqa: PLC0415 -- as above
         from mlenv.sources.cache_prune import prune as remove  # noqa: PLC0415 -- as above
 
         if everything and older_than is not None:

@@ -1,4 +1,4 @@
-"""`mlenv schema`: the JSON Schema of mlenv.toml."""
+"""`mlenv schema`: the JSON Schemas of mlenv.toml and mlenv.lock."""
 
 import json
 from enum import StrEnum
@@ -14,17 +14,20 @@ class SchemaOf(StrEnum):
     """The files that have a schema."""
 
     MANIFEST = "manifest"
+    LOCK = "lock"
 
 
 def schema(
+    *,
     file: Annotated[SchemaOf, typer.Argument(help="The file whose schema is wanted.")] = SchemaOf.MANIFEST,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
     """Print a JSON Schema, by which editors complete and check the file."""
     with Terminal(quiet=quiet, verbose=verbose) as terminal:
-        from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.model.lock_schema import lock_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- as above
 
-        schemas = {SchemaOf.MANIFEST: manifest_schema}
+        schemas = {SchemaOf.MANIFEST: manifest_schema, SchemaOf.LOCK: lock_schema}
         document = schemas[file]()
         terminal.result(document, json.dumps(document, indent=2, ensure_ascii=False))

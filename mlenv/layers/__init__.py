@@ -1,0 +1,1 @@
+"""Locked content -> layer bytes, by the layer recipe."""

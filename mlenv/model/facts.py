@@ -14,7 +14,15 @@ class BaseFacts(BaseModel):
     NV_CUDNN_VERSION, NCCL_VERSION, NVIDIA_REQUIRE_CUDA), empty for others.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),  # as mlenv.lock writes its keys
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     libc: Literal["glibc", "musl"]
     libc_version: str

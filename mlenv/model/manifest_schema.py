@@ -13,11 +13,15 @@ SCHEMA_ID = "https://mlenv.dev/schema/mlenv.schema.json"
 
 def manifest_schema() -> dict[str, Any]:
     """The schema as a JSON value. It says what each key may hold; contradictions between keys are the parser's."""
-    generated = EnvironmentManifest.model_json_schema()
-    definitions = generated.pop("$defs")
-    schema = _plain(generated, definitions)
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": SCHEMA_ID, "title": "mlenv.toml"}
-    return {**head, **schema}
+    return {**head, **plain_schema(EnvironmentManifest.model_json_schema())}
+
+
+def plain_schema(generated: dict[str, Any]) -> dict[str, Any]:
+    """What pydantic generates, without references."""
+    definitions = generated.pop("$defs")
+    plain: dict[str, Any] = _plain(generated, definitions)
+    return plain
 
 
 def _plain(node: Any, definitions: dict[str, Any]) -> Any:

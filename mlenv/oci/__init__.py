@@ -1,0 +1,1 @@
+"""The OCI specifications: references, descriptors, images, layouts."""

@@ -1,0 +1,1 @@
+"""Where bytes come from: indexes, archives, registries, the cache, the project."""
