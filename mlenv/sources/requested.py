@@ -25,13 +25,13 @@ def debian_request(manifest: EnvironmentManifest, platform: Platform, around: Su
 
 
 def package_request(manifest: EnvironmentManifest, around: Surroundings) -> PackageRequest:
-    """The Python packages and the indexes that they may come from."""
-    python = manifest.python
+    """The Python packages and the indexes that they may come from. uv runs in a folder of its own: paths are absolute."""
+    python, project = manifest.python, around.project.absolute()
     return PackageRequest(
         packages=python.packages,
-        requirements=tuple(around.project / path for path in python.requirements),
+        requirements=tuple(project / path for path in python.requirements),
         indexes=tuple(BoundIndex(index.name, index.url, index.packages) for index in python.indexes),
-        find_links=tuple(around.project / path for path in python.find_links),
+        find_links=tuple(project / path for path in python.find_links),
         exclude_newer=python.exclude_newer,
         offline=around.offline,
     )
