@@ -23,7 +23,7 @@ else:
     _gzip, _broken = igzip, (*_broken, isal_zlib.error)
 
 GZIP, ZSTD, PLAIN = "gzip", "zstd", "tar"
-_RATIO = 250  # a real layer stays under 20; DEFLATE itself ends at 1032
+_RATIO = 100  # a real layer stays under 20; DEFLATE itself ends at 1032
 _SMALL = 1 << 30  # bytes of tar under which no ratio is looked at
 
 
@@ -39,7 +39,7 @@ def open_layer(file: BinaryIO) -> Iterator[BinaryIO]:
     """The tar inside an open, seekable layer blob that stands at its start. All members of a gzip file are read.
 
     Reading it raises RefusedError where the compressed bytes are broken, and where a gigabyte or more comes out
-    of a 250th of its size.
+    of a hundredth of its size.
     """
     kind = compression_of(file.read(4))
     size = file.seek(0, io.SEEK_END)

@@ -1,6 +1,5 @@
 """OCI content descriptors (image specification, descriptor.md) and the frame of all OCI documents."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self, TypeVar
 
@@ -48,13 +47,8 @@ CONTAINERD_NAME = "io.containerd.image.name"
 
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Field(strict=False)]  # a JSON array; its items stay strict
-MediaType = Annotated[
-    str,
-    Field(
-        max_length=255,
-        pattern=re.compile(r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$"),
-    ),
-]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"
+MediaType = Annotated[str, Field(max_length=255, pattern=rf"^{_NAME}/{_NAME}$")]  # RFC 6838, section 4.2
 
 
 class Document(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import Field
 from mlenv.model.digest import Digest
 from mlenv.oci.descriptor import (
     CONFIG_TYPES,
+    DOCKER_INDEX,
     DOCKER_MANIFEST,
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -105,10 +106,7 @@ class ImageManifest(Document):
     def from_value(cls, value: Any) -> Self:
         """Refuses a document that could be read as an index as well (CVE-2021-41190), and what is not an image."""
         _only(value, "an image manifest", absent=("manifests", "fsLayers", "signatures"))
-        manifest = super().from_value(value)
-        if manifest.media_type == DOCKER_MANIFEST and "mediaType" not in value:
-            raise ValueError("mediaType: a manifest of Docker's kind must state it")
-        return manifest
+        return super().from_value(value)
 
     @property
     def is_image(self) -> bool:
@@ -155,6 +153,8 @@ def parse_manifest(data: bytes, media_type: str = "") -> ImageManifest | ImageIn
     stated = value.get("mediaType") if isinstance(value, dict) else None
     if stated and media_type and stated != media_type:
         raise ValueError(f"mediaType: the document says {stated!r:.80}, whoever named it says {media_type!r:.80}")
+    if not stated and media_type in (DOCKER_MANIFEST, DOCKER_INDEX):
+        raise ValueError("mediaType: a manifest of Docker's kind must state it")
     kind = stated or media_type or (OCI_INDEX if isinstance(value, dict) and "manifests" in value else OCI_MANIFEST)
     if kind in INDEX_TYPES:
         return ImageIndex.from_value(value)

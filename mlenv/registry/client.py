@@ -115,7 +115,7 @@ class RegistryClient(oras.client.OrasClient):  # type: ignore[misc]
         with response:
             raise _failure(response.status_code, reference)
 
-    def do_request(  # noqa: PLR0917 -- the signature is oras'
+    def do_request(  # the signature is oras'
         self,
         url: str,
         method: str = "GET",
@@ -176,8 +176,12 @@ class RegistryClient(oras.client.OrasClient):  # type: ignore[misc]
         raise RefusedError(f"the registry redirects more than {_HOPS} times", where=self.url)
 
     def _small(self, response: requests.Response, reference: Reference) -> bytes:
+        data = b""
         try:
-            data: bytes = response.raw.read(LIMIT + 1, decode_content=False)
+            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                data += chunk
+                if len(data) > LIMIT:
+                    break
         except _NETWORK as error:
             raise _unreachable(error, str(reference)) from None
         if len(data) > LIMIT:

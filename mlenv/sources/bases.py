@@ -23,7 +23,7 @@ from mlenv.oci.compression import open_layer as decompress
 from mlenv.oci.descriptor import LAYER_TYPES, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout
-from mlenv.oci.reference import Reference
+from mlenv.oci.reference import Reference, Transport
 from mlenv.sources.base_blobs import BlobSource, LayoutBlobs, RegistryBlobs
 from mlenv.sources.cache import Cache
 from mlenv.sources.facts import BaseFile, read_facts, tar_files
@@ -31,6 +31,7 @@ from mlenv.sources.facts import BaseFile, read_facts, tar_files
 MAX_LAYERS = 64
 _CONNECTIONS = 4
 _CHUNK = 1 << 20
+_NOT_BASES = (Transport.OCI_ARCHIVE, Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,8 @@ class _InRegistry:
 
 def _parse(reference: str) -> _InLayout | _InRegistry:
     try:
+        if reference.partition(":")[0] in _NOT_BASES:
+            raise ValueError("a base comes from a registry or an OCI layout")  # noqa: TRY301
         if not reference.startswith("oci:"):
             return _InRegistry(Reference.parse(reference.removeprefix("docker://")))
         rest, at, digest = reference.removeprefix("oci:").partition("@")

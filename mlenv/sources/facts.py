@@ -152,7 +152,7 @@ def _interpreter(tree: RootTree, search: str, wanted: str | None, distribution: 
 
 
 def _in_folder(tree: RootTree, folder: str) -> Iterator[tuple[str, Binary, str]]:
-    for name in sorted(tree.names(folder)):
+    for name in sorted(tree.names(folder), reverse=True):  # python3.12 before python3: the name that stays
         if _NAME.fullmatch(name) or name in ("python3", "python"):
             path, binary = tree.resolve(f"{folder}/{name}"), tree.get(f"{folder}/{name}")
             if path is not None and isinstance(binary, Binary) and binary.machine:
