@@ -1,7 +1,7 @@
 """Which wheels a base can run, and what the environment markers of a requirement say there.
 
 Both are made from the base's facts alone. The machine that resolves is never asked: a lock for linux/arm64 that was
-made on amd64 is the one made on arm64 (packaging.python.org, "Platform compatibility tags" and "Dependency specifiers").
+made on amd64 is the one made on arm64 (packaging.python.org: "Platform compatibility tags", "Dependency specifiers").
 """
 
 from collections.abc import Iterator

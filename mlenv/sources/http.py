@@ -59,6 +59,8 @@ class Connections:
         """A transfer began."""
         with self._lock:
             self._open.add(response)
+        if self.stopped:
+            _wake(response)
 
     def close(self, response: "requests.Response") -> None:
         """A transfer ended."""
@@ -71,8 +73,13 @@ class Connections:
         self._stopped.set()
         with self._lock:
             for response in self._open:
-                with suppress(Exception):  # whatever state it is in: it only has to wake up
-                    cast("Any", response.raw.connection).sock.shutdown(socket.SHUT_RDWR)
+                _wake(response)
+
+
+def _wake(response: "requests.Response") -> None:
+    """End the wait of the thread that reads the answer: it sees the end of the stream."""
+    with suppress(Exception):  # whatever state it is in
+        cast("Any", response.raw).shutdown()
 
 
 def stream_url(url: str, *, connections: Connections | None = None) -> Iterator[bytes]:
@@ -169,12 +176,13 @@ def redirected(place: str, location: str) -> str:
             where=shown(place),
             hint="find out who answers at this URL; no package lies there",
         )
-    if "@" in old.netloc and "@" not in new.netloc and _origin(old.geturl()) == _origin(new.geturl()):
+    if "@" in old.netloc and "@" not in new.netloc and origin(old.geturl()) == origin(new.geturl()):
         new = new._replace(netloc=f"{old.netloc.rpartition('@')[0]}@{new.netloc}")
     return new.geturl()
 
 
-def _origin(url: str) -> tuple[str, str | None, int]:
+def origin(url: str) -> tuple[str, str | None, int]:
+    """Scheme, host and port (RFC 6454): what a password stays with."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -233,8 +241,9 @@ def _reason(error: BaseException) -> str:
     """The innermost sentence: requests and urllib3 wrap what happened several times."""
     seen = error
     while True:
-        inner = getattr(seen, "reason", None) or next((a for a in seen.args if isinstance(a, BaseException)), None)
-        if not isinstance(inner, BaseException) or inner is seen:
+        nested = (getattr(seen, "reason", None), *seen.args, seen.__cause__)
+        inner = next((one for one in nested if isinstance(one, BaseException)), None)
+        if inner is None or inner is seen:
             break
         seen = inner
     text = seen.strerror if isinstance(seen, OSError) and seen.strerror else str(seen)

@@ -41,25 +41,13 @@ class ResolvedWheel:
 def read_pylock(text: str, *, where: str) -> Pylock:
     """Parse and validate. `where` is the file, for messages and, where it is a path, for relative paths inside."""
     try:
-        return Pylock.from_dict(_tolerant(tomllib.loads(text)))
+        return Pylock.from_dict(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, PylockValidationError, ValueError) as error:
         raise ManifestError(
             f"not a valid pylock.toml: {' '.join(str(error).split())}",
             where=where,
             hint="write it again with the tool that made it",
         ) from error
-
-
-def _tolerant(content: dict[str, Any]) -> dict[str, Any]:
-    """Let files without hashes pass the validation, which wants one for each: `chosen_wheels` names the package."""
-    packages = content.get("packages")
-    for package in packages if isinstance(packages, list) else ():
-        if isinstance(package, dict):
-            files = [*(package.get("wheels") or ()), package.get("sdist"), package.get("archive")]
-            for file in files:
-                if isinstance(file, dict) and not file.get("hashes"):
-                    file["hashes"] = {"none": ""}
-    return content
 
 
 def chosen_wheels(
@@ -101,7 +89,7 @@ def _needed(lock: Pylock, target: PythonTarget, *, where: str) -> list[Package]:
 
 
 def _fitting(package: Package, ranks: Mapping[Tag, int]) -> list[PackageWheel | PackageArchive]:
-    """The wheels that fit, best first: by tag, then the highest build number, then by name so that ties have an order."""
+    """The wheels that fit, best first: by tag, then the highest build number, then by name, for an order in ties."""
     wheels: list[PackageWheel | PackageArchive] = [*(package.wheels or ())]
     if package.archive is not None and _filename(package.archive).endswith(".whl"):
         wheels.append(package.archive)
@@ -125,8 +113,8 @@ def _allowed(
             return wheel
     offered = fitting[0].hashes.get("sha256")
     raise DigestMismatchError(
-        f"the requirements demand other bytes of {name}: {_filename(fitting[0])} has sha256 {offered}, which no --hash names",
-        hint="find out who changed the file or the hashes; where both are right, add the hash to the requirements file",
+        f"no --hash of {name} in the requirements files is that of {_filename(fitting[0])}: sha256:{offered}",
+        hint="find out who changed the file or the hashes; where both are right, add the hash",
     )
 
 
@@ -145,7 +133,7 @@ def _resolved(package: Package, wheel: PackageWheel | PackageArchive, *, where: 
         raise ResolutionError(
             f"no sha256 is given for {filename}",
             where=where,
-            hint="an index must give a sha256 for each file; or put the wheel into a folder and name that in find-links",
+            hint="an index must give one for each file; or put the wheel into a folder that find-links names",
         ) from None
     return ResolvedWheel(
         name=package.name,
@@ -186,11 +174,13 @@ def no_wheel(
     package = f"{name} {version}".strip()
     if list(available) == ["sdist"]:
         problem = "has only a source distribution, and nothing is built here"
-        hint = f"build a wheel (`uv build --wheel`) and name its folder in find-links, or take a version of {name} that has one"
+        hint = f"build a wheel and name its folder in find-links, or take a version of {name} that has one"
     else:
-        existing = _shortened([tag for tag in available if tag != "sdist"])
+        # Those for the right machine first: what differs there is what the user can change.
+        ordered = sorted(available, key=lambda tag: ("linux" not in tag or target.platform.machine not in tag, tag))
+        existing = _shortened([tag for tag in ordered if tag != "sdist"])
         problem = f"has wheels for {existing}" if existing else "has no wheel"
-        hint = f"take another version of {name}, or a base with another Python or libc, or build a wheel and name its folder in find-links"
+        hint = f"take another version of {name} or another base, or build a wheel and name its folder in find-links"
     return ResolutionError(
         f"no wheel of {package} fits {target}: it {problem}; wanted: {wanted}", where=where, hint=hint
     )

@@ -84,7 +84,7 @@ def compile_arguments(target: PythonTarget | None, python: str) -> list[str]:
 
 
 def uv_platform(target: PythonTarget) -> str:
-    """uv's name for the platform: of those that it knows, the one with the highest libc that the base reaches."""
+    """The platform that uv is told: of those that it knows, the one with the highest libc that the base reaches."""
     machine = target.platform.machine
     if target.libc == "musl":
         return f"{machine}-unknown-linux-musl"

@@ -2,12 +2,13 @@
 
 import re
 
-from mlenv.errors import ManifestError, MlenvError, Problem, ResolutionError, UnavailableError
+from mlenv.errors import ManifestError, MlenvError, ResolutionError, UnavailableError
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.uv import Outcome
 
-_FRAME = re.compile(r"^[\s×│├╰─▶·]*(?:error:|cause:|Caused by:|warning:)?\s*")
+# The frame that older versions draw is not read as text: the multiplication sign in it is meant.
+_FRAME = re.compile(r"^[\s\u00d7│├╰─▶·]*(?:error:|cause:|Caused by:|warning:)?\s*")
 _NETWORK = re.compile(
     r"error sending request|tcp connect error|dns error|Failed to fetch|Failed to download|Request failed after"
     r"|operation timed out|network was disabled|status code 5\d\d|Connection (?:refused|reset)|certificate"
@@ -48,16 +49,14 @@ def failure(outcome: Outcome, target: PythonTarget | None) -> MlenvError:
         if _NETWORK.search(text):
             return UnavailableError(
                 f"the package index could not be read: {sentences}",
-                hint="check the network, the proxy and uv's index settings (UV_DEFAULT_INDEX, uv.toml), then run it again",
+                hint="check the network, the proxy and uv's index settings (UV_DEFAULT_INDEX, uv.toml)",
             )
         if _SYNTAX.search(text):
             return ManifestError(sentences, hint=hints or "write it as PEP 508 has it: name[extra]==1.2; marker")
         return UnavailableError(f"uv failed: {sentences}", hint=hints or "see what uv says with -v")
-    fits = f" for {target}" if target is not None else ""
+    fits = f" {target}" if target is not None else ""
     return ResolutionError(
-        problems=[
-            Problem(f"no set of packages fits{fits}: {sentences}", hint=hints or "relax one of these requirements")
-        ]
+        f"no set of packages fits{fits}: {sentences}", hint=hints or "relax one of these requirements"
     )
 
 
@@ -66,7 +65,9 @@ def condensed(messages: str) -> tuple[str, str]:
     explanation: list[str] = []
     hints: list[str] = []
     current = explanation
-    for raw in redact(messages).splitlines():
+    # uv speaks of the project that was written for it; the user knows only what he asked for.
+    told = redact(messages).replace("mlenv-environment depends on", "you require")
+    for raw in told.splitlines():
         line = _FRAME.sub("", raw).strip()
         if not line or line.startswith("No solution found when resolving dependencies"):
             continue

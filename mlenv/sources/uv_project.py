@@ -115,7 +115,7 @@ class Compilation:
         return projects
 
     def _write_preferences(self, path: Path) -> None:
-        """uv keeps the versions of an earlier answer where they still fit; name and version are all that it reads."""
+        """The versions to keep where they still fit, as an earlier answer, of which uv reads name and version."""
         if self.preferences:
             packages = "".join(
                 f"\n[[packages]]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n"
