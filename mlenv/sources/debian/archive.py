@@ -24,7 +24,7 @@ from mlenv.sources.cache import Cache
 from mlenv.sources.debian.index import PackageIndex
 from mlenv.sources.debian.mirrors import choose_mirrors
 from mlenv.sources.debian.release import Release, parse_release, verified_payload
-from mlenv.sources.debian.request import DebianRequest
+from mlenv.sources.debian.request import ANOTHER_MIRROR, DebianRequest
 from mlenv.sources.debian.transport import Transport
 
 _RELEASE_CAP = 16 << 20  # bytes; the largest today has 200,000
@@ -152,7 +152,7 @@ class ArchiveReader:
         """A Packages file, inflated, its bytes being the ones that the Release names."""
         digest, size = release.files[path]
         if size > _PACKAGES_CAP:
-            raise RefusedError(f"{path} is said to have {size} bytes", where=release.where)
+            raise RefusedError(f"{path} is said to have {size} bytes", where=release.where, hint=ANOTHER_MIRROR)
         if not self.cache.has(digest):
             folder = f"{archive.url}/dists/{archive.suite}"
             # By its hash, since the plain name may already hold what the next InRelease describes.
@@ -171,7 +171,7 @@ class ArchiveReader:
                 raise DigestMismatchError(
                     f"expected {digest} and {size} bytes, got {Digest.of(data)} and {len(data)}",
                     where=url,
-                    hint="try again, or use another mirror: this one serves other bytes than the signed index says",
+                    hint=ANOTHER_MIRROR,
                 )
             self.cache.put([data], expected=digest)
         with self.cache.open(digest) as file:
@@ -202,7 +202,7 @@ def _inflate(data: bytes, path: str, where: str) -> bytes:
         else:
             text = data
     except (zlib.error, lzma.LZMAError) as error:
-        raise RefusedError(f"{path} cannot be inflated: {error}", where=where) from error
+        raise RefusedError(f"{path} cannot be inflated: {error}", where=where, hint=ANOTHER_MIRROR) from error
     if len(text) > _PACKAGES_CAP:
-        raise RefusedError(f"{path} inflates to more than {_PACKAGES_CAP} bytes", where=where)
+        raise RefusedError(f"{path} inflates to more than {_PACKAGES_CAP} bytes", where=where, hint=ANOTHER_MIRROR)
     return text

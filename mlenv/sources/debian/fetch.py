@@ -9,7 +9,7 @@ from mlenv.errors import DigestMismatchError, UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress, Task
 from mlenv.sources.cache import Cache
-from mlenv.sources.debian.request import ResolvedDeb
+from mlenv.sources.debian.request import ANOTHER_MIRROR, ResolvedDeb
 from mlenv.sources.debian.transport import TransientError, Transport, persistently
 
 _THREADS = 6
@@ -90,5 +90,5 @@ def _mismatch(deb: ResolvedDeb, message: str) -> DigestMismatchError:
     return DigestMismatchError(
         f"{deb.name} {deb.version}: {message}",
         where=deb.url,
-        hint="try again, or use another mirror: this one serves other bytes than the signed index says",
+        hint=ANOTHER_MIRROR,
     )

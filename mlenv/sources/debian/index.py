@@ -12,6 +12,7 @@ from functools import cached_property, cmp_to_key
 from mlenv.errors import RefusedError
 from mlenv.layers.debrelation import Group, Relation, compare_versions, parse_relations, valid_version
 from mlenv.model.digest import Digest
+from mlenv.sources.debian.request import ANOTHER_MIRROR
 
 _NAME = re.compile(rb"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _PROVIDES = re.compile(rb"^Provides:(.*(?:\n[ \t].*)*)", re.MULTILINE)
@@ -102,7 +103,9 @@ class PackageIndex:
             return _package(fields, url)
         except (KeyError, ValueError) as error:
             name = text[position : text.find(b"\n", position)].decode("utf-8", "replace")
-            raise RefusedError(f"the index is broken at {name!r}: {error}", where=url) from error
+            what = f"no field {error}" if isinstance(error, KeyError) else error
+            message = f"the index is broken at {name!r}: {what}"
+            raise RefusedError(message, where=url, hint=ANOTHER_MIRROR) from error
 
 
 def _package(fields: dict[str, str], archive: str) -> Package:

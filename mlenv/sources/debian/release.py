@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from mlenv.errors import RefusedError, SignatureError
 from mlenv.model.digest import Digest
+from mlenv.sources.debian.request import ANOTHER_MIRROR
 
 _SKEW = timedelta(hours=1)  # how far ahead of the clock here an archive's clock may be
 _LINE = re.compile(r"([0-9a-f]{64}) +([0-9]{1,15}) +([!-~]+)")
@@ -65,7 +66,7 @@ def verified_payload(signed: bytes, keyring: bytes, *, where: str) -> bytes:
     try:
         certificates = pysequoia.Cert.split_bytes(keyring)
     except Exception as error:  # the library raises its own and plain exceptions
-        raise SignatureError(f"the keyring cannot be read: {error}", where=where, hint=_KEYRING) from error
+        raise SignatureError(f"the keyring cannot be read: {_one_line(error)}", where=where, hint=_KEYRING) from error
     try:
         result = pysequoia.verify(signed, store=lambda _ids: certificates)
         payload = None if result.bytes is None else bytes(result.bytes)
@@ -98,8 +99,10 @@ def parse_release(payload: bytes, *, where: str) -> Release:
             and "Packages" not in fields.get("no-support-for-architecture-all", "").split(),
             files=_files(fields["sha256"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise RefusedError(f"not a Release file: {type(error).__name__} {error}", where=where) from error
+    except KeyError as error:
+        raise RefusedError(f"not a Release file: no field {error}", where=where, hint=ANOTHER_MIRROR) from error
+    except (ValueError, TypeError) as error:
+        raise RefusedError(f"not a Release file: {error}", where=where, hint=ANOTHER_MIRROR) from error
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -143,4 +146,4 @@ def _what(snapshot: datetime | None) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return str(error).partition("\n")[0][:300]  # a backtrace follows

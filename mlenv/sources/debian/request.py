@@ -8,6 +8,9 @@ from pathlib import Path
 from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
 
+ANOTHER_MIRROR = "try again, or use another mirror: what this one serves is broken, or not what is signed"
+"""What to do about an index or a package that is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class DebianRequest:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from mlenv.errors import RefusedError, UnavailableError
+from mlenv.sources.debian.request import ANOTHER_MIRROR
 
 T = TypeVar("T")
 
@@ -50,7 +51,9 @@ class Transport:
             for chunk in self.stream(url):
                 data += chunk
                 if len(data) > cap:
-                    raise RefusedError(f"longer than the {cap} bytes that are allowed for it", where=url)
+                    raise RefusedError(
+                        f"longer than the {cap} bytes that are allowed for it", where=url, hint=ANOTHER_MIRROR
+                    )
             return bytes(data)
 
         try:
