@@ -10,6 +10,7 @@ from mlenv.cli.terminal import Terminal
 
 
 def init(
+    *,
     manifest: ManifestOption = MANIFEST,
     name: Annotated[str, typer.Option(help="The environment's name; by default that of the folder.")] = "",
     with_schema: Annotated[

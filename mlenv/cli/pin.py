@@ -9,6 +9,7 @@ from mlenv.cli.terminal import Terminal
 
 
 def pin(
+    *,
     manifest: ManifestOption = MANIFEST,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", "-U", help="Look up images again that have a tag and a digest already.")

@@ -98,8 +98,7 @@ def _problems(document: dict[str, Any]) -> Iterator[Contradiction]:
     try:
         manifest = EnvironmentManifest.model_validate(document)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            yield _described(details)
+        yield from map(_described, _telling(error.errors(include_url=False)))
         sections = _sections(document)
         yield from unpinned(sections, {})
     else:
@@ -166,6 +165,12 @@ _TOML_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a 
 _TOML_NAMES |= {dict: "a table"}
 
 
+def _telling(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """The errors without those that only follow from others: an array is too short where its items are wrong."""
+    inside = {error["loc"][:-1] for error in errors}
+    return (error for error in errors if error["type"] != "too_short" or error["loc"] not in inside)
+
+
 def _described(details: ErrorDetails) -> Contradiction:
     """What pydantic found, in the words of mlenv.toml."""
     path = tuple(part for part in details["loc"] if part != "[key]")  # pydantic's mark for the key of a mapping
@@ -181,8 +186,9 @@ def _described(details: ErrorDetails) -> Contradiction:
         expected, hint = _KINDS[kind]
         found = _TOML_NAMES.get(type(details["input"]), "a date or time")
         return Contradiction(path, f"expected {expected}, found {found}", hint)
-    expected = details["msg"].removeprefix("Input should be ")
-    return Contradiction(path, _one_line(f"expected {expected}"), "change the value")
+    if kind == "too_short":
+        return Contradiction(path, "expected at least one value", "add one, or remove the key")
+    return Contradiction(path, _one_line(details["msg"].removeprefix("Input ")), "write another value")
 
 
 def _one_line(text: str) -> str:
