@@ -37,7 +37,9 @@ def fetch_all(items: Sequence[Fetch], cache: Cache, *, progress: Progress = SILE
         return
     sizes = [item.size for item in missing.values()]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
-    task = progress.task(f"fetch {len(missing)} files" if len(missing) > 1 else _only(missing.values()).label, total)
+    task = progress.task(
+        f"Fetching {len(missing)} files" if len(missing) > 1 else f"Fetching {_only(missing.values()).label}", total
+    )
     connections = Connections()
     pool = ThreadPoolExecutor(max_workers=max(1, min(jobs, len(missing))), thread_name_prefix="fetch")
     try:

@@ -42,7 +42,7 @@ def locate_wheels(
     """
     if not pins:
         return {}
-    task = progress.task(f"locate {len(pins)} wheels")
+    task = progress.task(f"Locating {len(pins)} wheels")
     try:
         found = _known_places(request, target, environ)
         for universal in (False, True):

@@ -51,7 +51,7 @@ def resolve_packages(
     read, UnavailableError where an index cannot be reached, DigestMismatchError where a requirements file demands
     another hash than the index has.
     """
-    task = progress.task(f"resolve packages for {target}")
+    task = progress.task(f"Resolving packages for {target}")
     try:
         inputs = read_inputs(request, target, environ)
         if not request.packages and not inputs.files:

@@ -198,7 +198,7 @@ def test_local_wheels(world: World, tmp_path: Path) -> None:
     assert locate_wheels([pin], request, TRIXIE, environ=world.environ) == {found.filename: found.url}
 
 
-def test_direct_references(world: World, tmp_path: Path) -> None:
+def test_direct_references(world: World) -> None:
     path = world.add("public", "app", "1.0")
     url = f"{world.public.url}/app/{path.name}"
     for asked in (f"app @ {url}", f"app @ {path.as_uri()}"):
@@ -354,7 +354,7 @@ def test_a_source_distribution_is_neither_used_nor_run(world: World, tmp_path: P
     (tmp_path / "public" / "app").mkdir()
     with tarfile.open(tmp_path / "public" / "app" / "app-1.0.tar.gz", "w:gz") as archive:
         for name, text in {
-            "setup.py": f"open({str(ran)!r}, 'w').close()\nfrom setuptools import setup\nsetup(name='app', version='1.0')\n",
+            "setup.py": f"open({str(ran)!r}, 'w')\nfrom setuptools import setup\nsetup(name='app', version='1.0')\n",
             "PKG-INFO": "Metadata-Version: 1.0\nName: app\nVersion: 1.0\n",
         }.items():
             info = tarfile.TarInfo(f"app-1.0/{name}")
@@ -460,8 +460,8 @@ def test_passwords_stay_with_their_origin_and_out_of_messages(tmp_path: Path) ->
         world.environ["UV_CACHE_DIR"] += "-new"
         error = _refused(world, "ours", indexes=(world.bound("ours"),))
         assert "wr0ng" not in str(error)
+        wrong = found.url.replace("s3cret", "wr0ng")
         with pytest.raises(UnavailableError, match="401") as caught:
-            wrong = found.url.replace("s3cret", "wr0ng")
             fetch_all([Fetch(wrong, Digest.of(b""), None, "ours")], cache)
         assert "wr0ng" not in str(caught.value)
 

@@ -92,7 +92,7 @@ def serve(root: Path, *, user: str = "", password: str = "") -> Iterator[Served]
             if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the standard library's name for it
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
