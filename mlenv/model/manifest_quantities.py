@@ -45,7 +45,7 @@ Size = Annotated[
 ]
 """Bytes. Written as a number and a unit ("16GiB"), or as bytes."""
 
-_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?(?:([0-9]{1,5})ms)?")
+_DURATION = re.compile(r"(?:([0-9]{1,8})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,8})s)?(?:([0-9]{1,8})ms)?")
 
 
 def _duration(value: object) -> object:
@@ -56,8 +56,8 @@ def _duration(value: object) -> object:
         raise InvalidValueError(f"not a duration: {quoted(value)}", 'write "30s", "1m30s" or "500ms"')
     hours, minutes, seconds, milliseconds = (int(part or 0) for part in match.groups())
     duration = timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
-    if not duration:
-        raise InvalidValueError("a duration of zero", 'write at least "1ms", or leave the key out')
+    if not timedelta(0) < duration <= timedelta(days=1):
+        raise InvalidValueError(f"not a duration between 1 ms and a day: {quoted(value)}", 'write it as in "30s"')
     return duration
 
 

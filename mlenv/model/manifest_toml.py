@@ -156,6 +156,7 @@ _KINDS = {
     "string_type": ("a string", "write it in quotes"),
     "int_type": ("an integer", "write it without quotes and without a point"),
     "float_type": ("a number", "write it without quotes"),
+    "time_delta_type": ("a duration", 'write it as in "30s"'),
     "bool_type": ("true or false", "write it without quotes"),
     "tuple_type": ("an array", "put the values in [ ]"),
     "dict_type": ("a table", "write { key = value }, or a table of its own"),

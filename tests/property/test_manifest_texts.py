@@ -134,7 +134,7 @@ MANIFESTS = st.fixed_dictionaries(
             ports=unique(st.integers(1, 65535)).map(lambda ports: [str(port) for port in ports]),
             healthcheck=st.fixed_dictionaries(
                 {"command": st.lists(words, min_size=1, max_size=2)},
-                optional={"interval": st.integers(1, 99999).map("{}s".format)},
+                optional={"interval": st.integers(1, 86400).map("{}s".format)},
             ),
         ),
         "resources": table(

@@ -191,6 +191,8 @@ CASES = [
     ("[container]\nlabels.'org.opencontainers.image.title' = ''", "5 container.labels.", "itself", "remove"),
     ("[container]\nenv.K = 'v'\nsecrets = ['K']", "5 container.env.K", "has no value here", "remove the value"),
     ("[container.healthcheck]\ncommand=['a']\ninterval='soon'", "6 container.healthcheck.interval", "duration", "30s"),
+    ("[container.healthcheck]\ncommand=['a']\ntimeout='0s'", "6 container.healthcheck.timeout", "between 1 ms", "30s"),
+    ("[container.healthcheck]\ncommand=['a']\ntimeout='25h'", "6 container.healthcheck.timeout", "a day", "30s"),
     ("[container.healthcheck]\ncommand=[]", "5 container.healthcheck.command", "at least one value", "add one"),
     ("[a]\nb = [1, {c = inf}]", "5 a.b[1].c", "not a number", "finite"),
 ]
