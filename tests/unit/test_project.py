@@ -9,10 +9,15 @@ from email.parser import BytesParser
 from typing import Any
 
 import pytest
+import typer.main
 from packaging.version import Version
 from support.home import CHECKOUT
 from support.interpreters import built_wheel
 from support.programs import debian_packages
+
+from mlenv import errors
+from mlenv.cli import app
+from mlenv.errors import MlenvError
 
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "mlenv", "schema", "tests", "examples"}
 MADE_BY_TOOLS = {"build", "dist"}
@@ -71,8 +76,23 @@ def test_every_script_that_the_readme_names_can_be_run() -> None:
 
 
 def commands(markdown: str) -> list[str]:
-    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
-    return [word for block in blocks for word in re.findall(r"^\s*(?:\$ )?(\./[\w./-]+)", block, re.MULTILINE)]
+    """What a reader would type: lines of code, fenced or indented, that begin with a program of the checkout."""
+    return re.findall(r"^\s*(?:\$ )?(\./[\w./-]+)", markdown, re.MULTILINE)
+
+
+def test_the_readme_explains_every_exit_status() -> None:
+    table = (CHECKOUT / "README.md").read_text().partition("### Exit status")[2]
+    explained = {int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    raised = {
+        kind.exit_status for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MlenvError)
+    }
+    assert raised <= explained
+    assert 0 in explained
+
+
+def test_the_readme_lists_the_commands_that_there_are() -> None:
+    listed = set(re.findall(r"^\| `mlenv ([a-z]+)", (CHECKOUT / "README.md").read_text(), re.MULTILINE))
+    assert listed == set(typer.main.get_group(app).commands)
 
 
 def test_every_test_file_has_a_name_of_its_own() -> None:
