@@ -13,7 +13,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.pylock import ResolvedWheel, chosen_wheels, read_pylock
-from mlenv.sources.requirements_files import ListedRequirement, read_requirements
+from mlenv.sources.requirements_files import ListedRequirement, check_reference, read_requirements
 from mlenv.sources.uv_lock import export
 from mlenv.sources.uv_project import PackageRequest
 
@@ -60,7 +60,14 @@ def read_inputs(request: PackageRequest, target: PythonTarget, environ: Mapping[
         else:
             files.append(path)
             listed += read_requirements(path)
-    named: set[str] = {canonicalize_name(requirement(package).name) for package in request.packages}
+    asked = [requirement(package) for package in request.packages]
+    for one in asked:
+        if one.url:
+            check_reference(one.url, where="")
+    for folder in request.find_links:
+        if not folder.is_dir():
+            raise ManifestError(f"find-links: there is no folder {folder}", hint="check the path in mlenv.toml")
+    named: set[str] = {canonicalize_name(one.name) for one in asked}
     named |= {line.name for line in listed if not line.constraint}
     return PackageInputs(tuple(files), tuple(listed), tuple(locked.values()), frozenset(named))
 

@@ -115,7 +115,7 @@ def _wanted(question: Compilation, target: PythonTarget) -> set[str]:
             for origin in match[2].split(", "):
                 wants.setdefault(origin.strip(), set()).add(canonicalize_name(match[1]))
     reached: set[str] = set()
-    # Origins that are files, not packages, hold a space: "-r FILE", "-c FILE", "mlenv-environment (FILE)".
+    # Origins that are files, not packages, hold a space: "-r FILE", "-c FILE", "PROJECT (FILE)".
     front = [origin for origin in wants if " " in origin and "bound/pyproject.toml" not in origin]
     while front:
         for name in wants.get(front.pop(), set()) - reached:

@@ -10,12 +10,14 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from mlenv.errors import ManifestError
 from mlenv.model.digest import Digest
+from mlenv.model.redact import redact
 
 _NESTED = re.compile(r"(?:-r|--requirement)[ =]?\s*(?P<requirement>.+)|(?:-c|--constraint)[ =]?\s*(?P<constraint>.+)")
 _INDEX_OPTIONS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index")
@@ -102,13 +104,41 @@ def _listed(line: str, *, constraint: bool, where: str) -> ListedRequirement:
                     hashes.add(Digest(value.lower()))
                 except ValueError as error:
                     raise ManifestError(f"not a sha256: {value[:80]}", where=where, hint="write it again") from error
-    try:
-        requirement = Requirement(demand.strip())
-    except InvalidRequirement:
-        # A bare path or URL, or a mistake that uv will explain.
-        return ListedRequirement(_wheel_name(demand), demand.strip(), frozenset(hashes), constraint)
+    demand = demand.strip()
+    requirement = _requirement(demand)
+    if requirement is None:
+        if not re.search(r"/|\.whl$", demand):  # no path and no URL: a mistake, which uv explains
+            return ListedRequirement("", "", frozenset(hashes), constraint)
+        check_reference(demand, where=where)
+        return ListedRequirement(_wheel_name(demand), demand, frozenset(hashes), constraint)
+    if requirement.url:
+        check_reference(requirement.url, where=where)
     name = canonicalize_name(requirement.name)
     return ListedRequirement(name, requirement.url or "", frozenset(hashes), constraint)
+
+
+def _requirement(demand: str) -> Requirement | None:
+    if demand.endswith(".whl") and "@" not in demand:  # a file name has the form of a package name
+        return None
+    try:
+        return Requirement(demand)
+    except InvalidRequirement:
+        return None
+
+
+def check_reference(url: str, *, where: str) -> None:
+    """Raise ManifestError for a direct reference that is not a wheel, or that depends on a working directory."""
+    parts = urlsplit(url)
+    if not parts.path.endswith(".whl") or parts.scheme not in ("http", "https", "file", ""):
+        raise ManifestError(
+            f"{redact(url)} is no wheel, and nothing is built here",
+            where=where,
+            hint="build a wheel and name its folder in find-links, or refer to a wheel",
+        )
+    if parts.scheme not in ("http", "https") and not parts.path.startswith("/"):
+        raise ManifestError(
+            f"{url} is a relative path", where=where, hint="name the package, and the folder of its wheel in find-links"
+        )
 
 
 def _wheel_name(demand: str) -> str:

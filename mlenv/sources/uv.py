@@ -28,6 +28,10 @@ _REACH = re.compile(
 )
 
 
+# What the project that is written for uv is called: a name that nobody would ask an index for.
+PROJECT = "x-mlenv-requirements-of-the-manifest"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run of uv ended with."""

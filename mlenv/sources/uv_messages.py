@@ -5,7 +5,7 @@ import re
 from mlenv.errors import ManifestError, MlenvError, ResolutionError, UnavailableError
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.uv import Outcome
+from mlenv.sources.uv import PROJECT, Outcome
 
 # The frame that older versions draw is not read as text: the multiplication sign in it is meant.
 _FRAME = re.compile(r"^[\s\u00d7│├╰─▶·]*(?:error:|cause:|Caused by:|warning:)?\s*")
@@ -17,7 +17,7 @@ _NETWORK = re.compile(
 )
 _SYNTAX = re.compile(
     r"Couldn't parse requirement|Failed to parse|Unsupported requirement|Invalid (?:value|version|requirement)"
-    r"|Unexpected |error: File not found|Expected (?:one of|package name)",
+    r"|Unexpected |Distribution not found at|error: File not found|Expected (?:one of|package name)",
     re.IGNORECASE,
 )
 # Sentences in which uv names a package without a usable wheel, in its words of versions 0.9 to 0.13.
@@ -55,6 +55,8 @@ def failure(outcome: Outcome, target: PythonTarget | None) -> MlenvError:
             return ManifestError(sentences, hint=hints or "write it as PEP 508 has it: name[extra]==1.2; marker")
         return UnavailableError(f"uv failed: {sentences}", hint=hints or "see what uv says with -v")
     fits = f" {target}" if target is not None else ""
+    if "exclude-newer" in hints:
+        hints = hints.partition(" Consider using")[0] + " An index that tells no upload times has nothing that old."
     return ResolutionError(
         f"no set of packages fits{fits}: {sentences}", hint=hints or "relax one of these requirements"
     )
@@ -66,7 +68,7 @@ def condensed(messages: str) -> tuple[str, str]:
     hints: list[str] = []
     current = explanation
     # uv speaks of the project that was written for it; the user knows only what he asked for.
-    told = redact(messages).replace("mlenv-environment depends on", "you require")
+    told = redact(messages).replace(f"{PROJECT} depends on", "you require")
     for raw in told.splitlines():
         line = _FRAME.sub("", raw).strip()
         if not line or line.startswith("No solution found when resolving dependencies"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.uv import Outcome, compile_arguments, run_uv
+from mlenv.sources.uv import PROJECT, Outcome, compile_arguments, run_uv
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Compilation:
 def _project(dependencies: Sequence[str], sources: str) -> str:
     # JSON strings are TOML strings, but for DEL, which no requirement holds.
     listed = "".join(f"  {json.dumps(dependency)},\n" for dependency in dependencies)
-    return f'[project]\nname = "mlenv-environment"\nversion = "0"\ndependencies = [\n{listed}]\n\n[tool.uv]\n{sources}'
+    return f'[project]\nname = "{PROJECT}"\nversion = "0"\ndependencies = [\n{listed}]\n\n[tool.uv]\n{sources}'
 
 
 def _sources(indexes: Sequence[BoundIndex]) -> str:

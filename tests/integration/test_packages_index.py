@@ -375,7 +375,26 @@ def test_nothing_fits(world: World) -> None:
         error = _refused(world, *asked)
         assert isinstance(error, ResolutionError), asked
         assert asked[-1].split("=")[0].rstrip(">") in str(error)
-        assert "mlenv-environment" not in str(error)
+        assert "x-mlenv" not in str(error)
+
+
+def test_exclude_newer_hides_what_came_later(world: World) -> None:
+    world.add("public", "app", "1.0")  # and an index that tells no times has nothing to show
+    error = _refused(world, "app", exclude_newer=datetime(2025, 11, 1, tzinfo=UTC))
+    assert isinstance(error, ResolutionError)
+    assert "upload times" in error.problems[0].hint
+
+
+@pytest.mark.parametrize("asked", ["x @ git+https://127.0.0.1:9/x", "x @ https://127.0.0.1:9/x-1.tar.gz"])
+def test_nothing_is_built_from_a_direct_reference(world: World, asked: str) -> None:
+    assert isinstance(_refused(world, asked), ManifestError)
+
+
+def test_folders_and_files_that_are_not_there(world: World, tmp_path: Path) -> None:
+    assert isinstance(_refused(world, "app", find_links=(tmp_path / "none",)), ManifestError)
+    assert isinstance(_refused(world, requirements=(tmp_path / "none.txt",)), ManifestError)
+    assert isinstance(_refused(world, requirements=(tmp_path / "pylock.toml",)), ManifestError)
+    assert _refused(world, "app @ file:///none/app-1-py3-none-any.whl").exit_status == 2
 
 
 def test_no_network(world: World) -> None:

@@ -14,7 +14,7 @@ from mlenv.model.tags import PythonTarget
 from mlenv.sources.index_credentials import with_credentials
 from mlenv.sources.pylock import chosen_wheels, read_pylock
 from mlenv.sources.requirements_files import read_requirements
-from mlenv.sources.uv import Outcome, clean_environment, uv_platform
+from mlenv.sources.uv import PROJECT, Outcome, clean_environment, uv_platform
 from mlenv.sources.uv_messages import failure, without_wheel
 from mlenv.sources.uv_project import BoundIndex, PackageRequest, rfc3339
 
@@ -65,11 +65,11 @@ def test_times_are_written_by_rfc_3339() -> None:
     assert rfc3339(datetime(2026, 11, 1, 1, tzinfo=east)) == "2026-10-31T23:00:00Z"
 
 
-NEW = """error: No solution found when resolving dependencies
+NEW = f"""error: No solution found when resolving dependencies
   cause: Because pywin32<=310 has no wheels with a matching Python ABI tag (e.g., `cp314`) and only the following:
              pywin32<=310
          we can conclude that pywin32<311 cannot be used.
-         And because mlenv-environment depends on pywin32, we can conclude that your requirements are unsatisfiable.
+         And because {PROJECT} depends on pywin32, we can conclude that your requirements are unsatisfiable.
 
 hint: You require CPython 3.14 (`cp314`), but we only found wheels for `pywin32` (v310)
 hint: Wheels are available for `pywin32` (v312) on the following platforms: `win32`
@@ -163,7 +163,7 @@ pinned==1.0 \\
     --hash=sha256:{"1" * 64} --hash=sha512:00
 direct @ https://host.invalid/direct-1.0-py3-none-any.whl#sha256=00
 https://host.invalid/bare_name-1.0-py3-none-any.whl
-./local-2.0-py3-none-any.whl
+/local-2.0-py3-none-any.whl
 
 -r more.txt
 --constraint=limits.txt
@@ -174,7 +174,7 @@ https://host.invalid/bare_name-1.0-py3-none-any.whl
         ("pinned", "", 2, False),
         ("direct", "https://host.invalid/direct-1.0-py3-none-any.whl#sha256=00", 0, False),
         ("bare-name", "https://host.invalid/bare_name-1.0-py3-none-any.whl", 0, False),
-        ("local", "./local-2.0-py3-none-any.whl", 0, False),
+        ("local", "/local-2.0-py3-none-any.whl", 0, False),
         ("more-things", "", 0, False),
         ("limited", "", 0, True),
     ]
@@ -182,7 +182,21 @@ https://host.invalid/bare_name-1.0-py3-none-any.whl
 
 @pytest.mark.parametrize(
     "line",
-    ["-i x", "-ix", "--index-url=x", "--extra-index-url x", "-f x", "--find-links x", "--no-index", "-e .", "-r none"],
+    [
+        *(
+            "-i x",
+            "-ix",
+            "--index-url=x",
+            "--extra-index-url x",
+            "-f x",
+            "--find-links x",
+            "--no-index",
+            "-e .",
+            "-r none",
+        ),
+        *("./x-1-py3-none-any.whl", "x-1-py3-none-any.whl", "x @ file:x-1-py3-none-any.whl", "./folder", "/folder"),
+        *("git+https://h.invalid/x.git", "x @ https://h.invalid/x-1.tar.gz", "ftp://h.invalid/x-1-py3-none-any.whl"),
+    ],
 )
 def test_lines_that_are_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(ManifestError) as caught:

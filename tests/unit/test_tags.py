@@ -4,6 +4,7 @@ import platform
 import sys
 import sysconfig
 from dataclasses import replace
+from typing import cast
 
 import packaging
 import pytest
@@ -96,7 +97,7 @@ def test_tags_of_a_musl_base() -> None:
 )
 def test_markers_are_the_targets(marker: str, expected: bool) -> None:
     environment = target_environment(replace(TRIXIE, platform=Platform.LINUX_ARM64))
-    assert Marker(marker).evaluate(dict(environment)) is expected
+    assert Marker(marker).evaluate(cast("dict[str, str]", environment)) is expected
 
 
 def test_a_target_is_made_of_facts() -> None:
