@@ -23,15 +23,15 @@ def load_image(chunks: Iterable[bytes], reference: Reference, *, config: Digest,
     """
     with _engine() as client:
         api: Any = client.api  # its stubs leave this method without types
-        answer = api.load_image(chunks)
-        for line in answer or ():
-            if "error" in line or "errorDetail" in line:
-                detail = line.get("errorDetail", {}).get("message") or line.get("error")
-                raise UnavailableError(
-                    f"the engine did not load the image: {str(detail)[:500]}",
-                    where=f"docker-daemon:{reference.familiar}",
-                    hint="check the engine's disk and log; Engine 20.10 or newer is needed",
-                )
+        lines = list(api.load_image(chunks) or ())  # to its end: an answer that is dropped leaves its socket open
+        failures = [line for line in lines if "error" in line or "errorDetail" in line]
+        if failures:
+            detail = failures[0].get("errorDetail", {}).get("message") or failures[0].get("error")
+            raise UnavailableError(
+                f"the engine did not load the image: {str(detail)[:500]}",
+                where=f"docker-daemon:{reference.familiar}",
+                hint="check the engine's disk and log; Engine 20.10 or newer is needed",
+            )
         found = client.images.get(reference.familiar).id
     if found not in (str(config), str(manifest)):
         raise DigestMismatchError(

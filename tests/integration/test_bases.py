@@ -128,7 +128,7 @@ def test_dockers_own_kind_of_manifest_in_a_registry(
 ) -> None:
     made = make_image(tmp_path / "base")
     to = f"docker://{registry.host}/bases/schema2:1"
-    copy = [require_tool("skopeo"), "copy", "--format=v2s2", "--dest-tls-verify=false"]
+    copy = [str(require_tool("skopeo")), "copy", "--format=v2s2", "--dest-tls-verify=false"]
     subprocess.run([*copy, f"oci:{tmp_path / 'base'}:1", to], check=True, capture_output=True)
     digest = latest_digest(f"{registry.host}/bases/schema2:1", project=tmp_path)
     found = open_base(f"{registry.host}/bases/schema2@{digest}", AMD64, cache, project=tmp_path)

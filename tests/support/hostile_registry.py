@@ -9,12 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer. `promised` is the Content-Length where it is not that of the body."""
+    """What to answer. `promised` is the Content-Length where it is not that of the body; `chunked` sends none."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     promised: int | None = None
+    chunked: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,22 @@ def hostile(answer: Callable[[Request], Answer], address: str = "127.0.0.1") -> 
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            self.rfile.read(length)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size := int(self.rfile.readline(), 16):
+                    self.rfile.read(size + 2)
+                self.rfile.readline()
             request = Request(self.command, self.path, {key.lower(): value for key, value in self.headers.items()})
             seen.append(request)
             reply = answer(request)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
+            if reply.chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(reply.body), reply.body))
+                return
             self.send_header("Content-Length", str(len(reply.body) if reply.promised is None else reply.promised))
             self.end_headers()
             self.wfile.write(reply.body)

@@ -184,7 +184,10 @@ def test_musl_and_its_version() -> None:
 
 
 def test_glibc_under_its_old_name() -> None:
-    files = {"lib/x86_64-linux-gnu/libc.so.6": Link("libc-2.31.so"), "usr/bin/python3.9": python("3.9.2")}
+    files: dict[str, File] = {
+        "lib/x86_64-linux-gnu/libc.so.6": Link("libc-2.31.so"),
+        "usr/bin/python3.9": python("3.9.2"),
+    }
     glibc = elf(b"GNU C Library (Ubuntu GLIBC 2.31-0ubuntu9) stable release version 2.31.\n")
     assert facts(files | {"lib/x86_64-linux-gnu/libc-2.31.so": glibc}).libc_version == "2.31"
 

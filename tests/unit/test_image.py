@@ -125,7 +125,7 @@ def test_what_we_write_is_valid_by_the_specifications_schemas(vectors: Path) -> 
 
     def retrieve(uri: str) -> "referencing.Resource[Any]":
         contents = json.loads((folder / uri.rpartition("/")[2]).read_text())
-        return referencing.Resource(contents, referencing.jsonschema.DRAFT4)
+        return referencing.jsonschema.DRAFT4.create_resource(contents)
 
     registry: Any = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]
     config = a_config()
