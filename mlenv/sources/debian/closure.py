@@ -7,7 +7,7 @@ judged when all are chosen; of two that exclude each other one is barred, and th
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,26 @@ class _Option:
 
 
 _Candidate = Package | _Option
+
+
+class _Options(Sequence[_Option]):
+    """The candidates of a choice, in the order of preference at the time when it is made, not when it comes up."""
+
+    def __init__(self, options: Sequence[_Option], is_missing: Callable[[_Option], bool]) -> None:
+        self._options = options
+        self._is_missing = is_missing
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._ordered()[place]
+
+    def __iter__(self) -> Iterator[_Option]:
+        return iter(self._ordered())
+
+    def _ordered(self) -> list[_Option]:
+        return sorted(self._options, key=self._is_missing)
 
 
 def resolve_closure(index: PackageIndex, wanted: Sequence[str], pins: Mapping[str, str]) -> tuple[Package, ...]:
@@ -127,16 +147,19 @@ class _Provider(AbstractProvider[_Need, _Candidate, str]):
         self._parents: dict[str, tuple[str, str]] = {}
 
     def need(self, group: Group) -> _Need:
-        """A group as a requirement: of one package where only one would do, else a choice."""
+        """A group as a requirement: of a package where only one would do, else a choice."""
         text = " | ".join(map(str, group))
         options = tuple(dict.fromkeys(option for relation in group for option in self._options(relation)))
-        if len({option.name for option in options}) > 1:
+        if len(options) > 1:
             return _Need(f"| {text}", options[0], options, text)
-        relation = group[0] if not options else options[0]
-        return _Need(relation.name, relation, text=text)
+        if not options:
+            return _Need(f"! {text}", group[0], text=text)  # a name that no package has: no candidates
+        return _Need(options[0].name, options[0], text=text)
 
     def _options(self, relation: Relation) -> Iterator[Relation]:
         """The packages that satisfy a relation: the real one, then those that provide it."""
+        if relation.qualifier not in {"", "any", "native", self._index.architecture}:
+            return
         plain = Relation(relation.name, relation.operator, relation.version)
         if any(plain.holds(package.version) for package in self._index.versions(relation.name)):
             yield plain
@@ -164,8 +187,7 @@ class _Provider(AbstractProvider[_Need, _Candidate, str]):
         if needs[0].options:
             options = [_Option(identifier, option) for option in needs[0].options]
             options = [option for option in options if option not in bad]
-            # Called when the choice is made, not when it comes up.
-            return lambda: iter(sorted(options, key=self._is_missing))
+            return _Options(options, self._is_missing)
         found = [
             package
             for package in self._index.versions(identifier)

@@ -16,7 +16,7 @@ from mlenv.sources.debian.request import ANOTHER_MIRROR
 
 _NAME = re.compile(rb"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _PROVIDES = re.compile(rb"^Provides:(.*(?:\n[ \t].*)*)", re.MULTILINE)
-_PROVIDED = re.compile(rb"[a-z0-9][a-z0-9+.-]+(?=[ \t]*(?:[:(,\s]|$))")
+_PROVIDED = re.compile(rb"[a-z0-9][a-z0-9+.-]*(?=[ \t]*(?:[:(,\s]|$))")
 _FIELD = re.compile(r"^([^\s:]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3, "extra": 4}
 _SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[!-~]+")
@@ -49,6 +49,7 @@ class PackageIndex:
     def __init__(self, texts: Sequence[tuple[str, bytes]], architecture: str) -> None:
         """`texts` holds pairs of an archive's URL and a Packages file of it, already checked by digest."""
         self._texts = texts
+        self.architecture = architecture
         self._architectures = frozenset({architecture, "all"})
         self._versions: dict[str, tuple[Package, ...]] = {}
         self._places: dict[str, list[tuple[int, int]]] = {}
