@@ -1,15 +1,19 @@
 """File trees of the project: what is taken, what it becomes, what is refused."""
 
+import gzip
+import io
 import os
 import socket
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlenv.errors import ManifestError
+from mlenv.errors import ManifestError, RefusedError
 from mlenv.layers.entry import Entry, EntryType, FileContent
+from mlenv.layers.layer import complete, write_layer
 from mlenv.layers.tree import ALWAYS_EXCLUDED, tree_digest, tree_entries
 from mlenv.model.digest import Digest
 from mlenv.model.globs import matcher
@@ -254,3 +258,35 @@ def test_patterns_mean_what_git_takes_them_for(tmp_path: Path, require_tool: Cal
 def test_a_range_that_runs_backwards_holds_nothing() -> None:
     assert not matcher(["[z-a]"])("z", False)
     assert matcher(["[!z-a]"])("z", False)
+
+
+def layer(project: Path) -> bytes:
+    chunks: list[bytes] = []
+    write_layer(complete(tree_entries(project, tree())), chunks.append)
+    return b"".join(chunks)
+
+
+def test_a_tree_becomes_a_layer_that_tar_reads(tmp_path: Path) -> None:
+    write(tmp_path / "app/big", b"0123456789" * 300_000, 0o755)
+    (tmp_path / "app/link").symlink_to("big")
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(layer(tmp_path)))) as tar:
+        found = {member.name: member for member in tar}
+        assert list(found) == ["app", "app/big", "app/link"]
+        big = tar.extractfile("app/big")
+        assert big is not None
+        assert big.read() == b"0123456789" * 300_000
+    assert (found["app/big"].mode, found["app/big"].mtime, found["app/link"].linkname) == (0o755, 315532800, "big")
+
+
+@pytest.mark.parametrize("attack", ["same size", "longer", "shorter", "link", "gone"])
+def test_a_file_that_is_swapped_between_hash_and_use_is_refused(tmp_path: Path, attack: str) -> None:
+    file = write(tmp_path / "app/f", b"what was hashed")
+    entries = complete(tree_entries(tmp_path, tree()))
+    if attack in {"link", "gone"}:
+        file.unlink()
+    if attack == "link":
+        file.symlink_to(write(tmp_path / "outside", b"what was hashed"))
+    elif attack != "gone":
+        file.write_bytes({"same size": b"what is written", "longer": b"what was hashed!", "shorter": b"what"}[attack])
+    with pytest.raises(RefusedError, match="changed"):
+        write_layer(entries, lambda _: None)
