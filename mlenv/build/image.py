@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlenv.build.layers import LayerWork, make_layers
+from mlenv.build.layers import BaseCopy, LayerWork, make_layers
 from mlenv.errors import DigestMismatchError, UsageError
 from mlenv.layers.image import INDEX_TYPE, MANIFEST_TYPE, image_bytes, index_bytes
 from mlenv.model.digest import Digest
@@ -14,13 +14,13 @@ from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
 from mlenv.oci.descriptor import Descriptor, ImagePlatform
 from mlenv.oci.layout import LayoutWriter
-from mlenv.sources.bases import BaseImage, open_base, open_layer
+from mlenv.sources.bases import BaseImage, open_base
 from mlenv.sources.contents import Contents
 from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.locked import fetch_locked_debs, fetch_locked_wheels
-from mlenv.sources.packages import PackageRequest
 from mlenv.sources.requested import debian_request, package_request
 from mlenv.sources.surroundings import Surroundings
+from mlenv.sources.uv_project import PackageRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,18 @@ def _write_layers(
         fetch_locked_wheels(wheels, places.packages(), target, around)
         if any(layer.kind == "debian" for layer in kinds):
             fetch_locked_debs(platform.debs, places.debian(platform), around)
-    task = around.progress.task("Writing layers", sum(one.layer.size for one in work.values()))
+    copies = {
+        layer.digest: BaseCopy(base, layer)
+        for base in filter(None, bases.values())
+        for layer in base.layers
+        if not out.has(layer.digest, layer.size)
+    }
+    everything = [*work.values(), *copies.values()]
+    task = around.progress.task("Writing layers", sum(one.layer.size for one in everything))
     try:
-        make_layers(list(work.values()), Contents(around.cache, around.project), out, task, around.jobs)
+        make_layers(everything, Contents(around.cache, around.project), out, task, around.jobs)
     finally:
         task.finish()
-    for base in filter(None, bases.values()):
-        for layer in base.layers:
-            if not out.has(layer.digest, layer.size):
-                with open_layer(base, layer) as file:
-                    out.copy_blob(file, layer.digest)
 
 
 def _write_manifest(lock: Lock, platform: LockedPlatform, base: BaseImage | None, out: LayoutWriter) -> Descriptor:
@@ -141,4 +143,3 @@ def _mismatch(what: str, found: Digest, locked: Digest | None) -> DigestMismatch
 def image_name(lock: Lock) -> str:
     """What the image is called where the output says nothing: name:version of the environment."""
     return f"{lock.environment.name}:{lock.environment.version}"
-

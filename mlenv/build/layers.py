@@ -9,7 +9,9 @@ from mlenv.layers.entry import Entry
 from mlenv.layers.layer import LayerDigest, write_layer
 from mlenv.model.lock import LockedLayer, PlatformContents
 from mlenv.model.progress import Task
+from mlenv.oci.descriptor import Descriptor
 from mlenv.oci.layout import LayoutWriter
+from mlenv.sources.bases import BaseImage, open_layer
 from mlenv.sources.contents import Contents
 from mlenv.sources.threads import Stop, run_all
 
@@ -22,10 +24,22 @@ class LayerWork:
     platform: PlatformContents
 
 
-def make_layers(work: Sequence[LayerWork], contents: Contents, out: LayoutWriter, task: Task, jobs: int) -> None:
+@dataclass(frozen=True, slots=True)
+class BaseCopy:
+    """One layer of a base image to copy as it is."""
+
+    base: BaseImage
+    layer: Descriptor
+
+
+def make_layers(
+    work: Sequence[LayerWork | BaseCopy], contents: Contents, out: LayoutWriter, task: Task, jobs: int
+) -> None:
     """Write all blobs, the largest first so that no thread ends long after the others."""
 
-    def job(one: LayerWork) -> Callable[[Stop], None]:
+    def job(one: LayerWork | BaseCopy) -> Callable[[Stop], None]:
+        if isinstance(one, BaseCopy):
+            return lambda stop: _copy(one, out, task, stop)
         return lambda stop: _make(one, contents, out, task, stop)
 
     run_all([job(one) for one in sorted(work, key=lambda one: -one.layer.size)], jobs)
@@ -41,6 +55,13 @@ def _make(work: LayerWork, contents: Contents, out: LayoutWriter, task: Task, st
 
         require(work.layer, write_layer(entries, write))
         out.commit(sink, work.layer.digest)
+
+
+def _copy(work: BaseCopy, out: LayoutWriter, task: Task, stop: Stop) -> None:
+    stop.check()
+    with open_layer(work.base, work.layer) as file:
+        out.copy_blob(file, work.layer.digest)
+    task.advance(work.layer.size)
 
 
 def require(locked: LockedLayer, made: LayerDigest) -> None:
@@ -70,4 +91,3 @@ def entries_of(work: LayerWork, contents: Contents) -> Iterator[list[Entry]]:
             yield contents.venv(platform.base.facts)
         case "files":
             yield contents.locked_tree(next(tree for tree in platform.trees if tree.target == layer.contents[0]))
-

@@ -12,6 +12,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -143,9 +144,10 @@ class LayoutWriter(Layout):
     A context manager. Blobs appear under their names when they are whole; index.json, which makes them reachable, is
     replaced last. Where the block ends without `finish`, what this writer created is removed again.
 
-    The disk is synchronised once, in `finish`, before index.json is replaced: until then nothing names the new blobs,
-    and `has` hashes what it finds, so that a power cut can leave a truncated blob but nothing that trusts it. One
-    fsync a blob would put the disk's latency between all layers. `durable=False` leaves it out, for a scratch layout.
+    Each blob is synchronised to the disk by a thread of its own while others are being written, so that nobody waits
+    for the disk's latency; `finish` waits for all of them before index.json is replaced. Until then nothing names
+    the new blobs, and `has` hashes what it finds, so that a power cut can leave a truncated blob but nothing that
+    trusts it. `durable=False` leaves it out, for a scratch layout.
 
     Blob methods may be called from several threads. Another process that writes into the same layout waits.
     """
@@ -154,7 +156,8 @@ class LayoutWriter(Layout):
         super().__init__(path)
         self._durable = durable
         self._made: list[Path] = []  # directories and blobs that were not there before, in the order of making
-        self._written: list[Path] = []
+        self._disk = ThreadPoolExecutor(1, "synchronise") if durable else None
+        self._synchronised: list[Future[None]] = []
         self._mutex = threading.Lock()
         self._lock = -1
         self._finished = False
@@ -173,6 +176,8 @@ class LayoutWriter(Layout):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._disk is not None:
+            self._disk.shutdown(cancel_futures=True)
         if not self._finished:
             self._undo()
         if self._lock >= 0:
@@ -208,9 +213,10 @@ class LayoutWriter(Layout):
             with self._mutex:
                 if not target.exists():
                     self._made.append(target)
-                self._written.append(target)
                 sink.path.replace(target)
                 sink.committed = True
+                if self._disk is not None:
+                    self._synchronised.append(self._disk.submit(_synchronise, target))
 
     def add_blob(self, data: bytes) -> Digest:
         """A small blob: a manifest, a config."""
@@ -251,8 +257,11 @@ class LayoutWriter(Layout):
             annotations[REF_NAME] = tag
         entry = descriptor.model_copy(update={"annotations": annotations})
         with _disk(self.path):
+            for blob in self._synchronised:
+                blob.result()
             if self._durable:
-                self._synchronise()
+                _synchronise(self.blobs)
+                _synchronise(self.path / "blobs")
             kept = [other for other in self._entries() if not _gives_way(other, entry)]
             index = ImageIndex(manifests=(*kept, entry)).to_bytes()
             self._replace("oci-layout", LAYOUT_FILE)
@@ -288,14 +297,6 @@ class LayoutWriter(Layout):
                     return
             os.close(lock)
 
-    def _synchronise(self) -> None:
-        for path in (*self._written, self.blobs, self.path / "blobs"):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
     def _replace(self, name: str, data: bytes) -> None:
         target = self.path / name
         if not target.exists():
@@ -317,6 +318,14 @@ class LayoutWriter(Layout):
             with suppress(OSError):  # a folder in which somebody else put something stays
                 path.rmdir() if path.is_dir() else path.unlink()
         self._made.clear()
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _gives_way(other: Descriptor, entry: Descriptor) -> bool:

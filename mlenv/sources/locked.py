@@ -1,16 +1,17 @@
-"""What a lock names, brought into the cache: found through today's indexes, taken only by its digest."""
+"""What a lock names, brought into the cache: found through today's indexes, taken only by its digest.
+
+What asks the indexes is imported only where something is missing, so that a build from a warm cache stays quick.
+"""
+# ruff: noqa: PLC0415 -- as the docstring says
 
 from collections.abc import Iterable
 
 from mlenv.errors import UnavailableError
 from mlenv.model.lock import LockedDeb, LockedWheel
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.debian.fetch import fetch_debs
 from mlenv.sources.debian.request import DebianRequest
-from mlenv.sources.debian.resolve import locate_debs
-from mlenv.sources.fetch import Fetch, fetch_all
-from mlenv.sources.packages import PackageRequest, PinnedWheel, locate_wheels
 from mlenv.sources.surroundings import Surroundings
+from mlenv.sources.uv_project import PackageRequest
 
 
 def fetch_locked_wheels(
@@ -21,6 +22,9 @@ def fetch_locked_wheels(
     if not missing:
         return
     _refuse_offline(around, [wheel.filename for wheel in missing])
+    from mlenv.sources.fetch import Fetch, fetch_all
+    from mlenv.sources.packages import PinnedWheel, locate_wheels
+
     pins = [PinnedWheel(wheel.name, wheel.version, wheel.filename, wheel.digest) for wheel in missing]
     urls = locate_wheels(pins, request, target, environ=around.environ, progress=around.progress)
     fetch_all(
@@ -36,6 +40,9 @@ def fetch_locked_debs(debs: Iterable[LockedDeb], request: DebianRequest, around:
     if not missing:
         return
     _refuse_offline(around, [deb.label for deb in missing])
+    from mlenv.sources.debian.fetch import fetch_debs
+    from mlenv.sources.debian.resolve import locate_debs
+
     located = locate_debs(
         missing,
         request,

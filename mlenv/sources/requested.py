@@ -4,10 +4,11 @@ from mlenv.errors import UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.manifest import DebianBase, EnvironmentManifest
 from mlenv.model.platform import Platform
+from mlenv.model.tags import PythonTarget
 from mlenv.oci.canonical import canonical_json
 from mlenv.sources.debian.request import DebianRequest
-from mlenv.sources.packages import BoundIndex, PackageRequest, PythonTarget
 from mlenv.sources.surroundings import Surroundings
+from mlenv.sources.uv_project import BoundIndex, PackageRequest
 
 
 def debian_request(manifest: EnvironmentManifest, platform: Platform, around: Surroundings) -> DebianRequest:
