@@ -58,6 +58,6 @@ def is_python_script(start: bytes) -> bool:
 
 
 def rewritten(script: bytes, interpreter: str) -> bytes:
-    """A script whose `#!python` or `#!pythonw` became the environment's interpreter; what follows stays."""
-    rest = script.removeprefix(b"#!python").removeprefix(b"w")
-    return b"#!" + interpreter.encode() + rest
+    """A script whose first line became that of the environment's interpreter, without the options it may have had."""
+    _, _, rest = script.partition(b"\n")
+    return b"#!" + interpreter.encode() + b"\n" + rest

@@ -63,7 +63,7 @@ def zip_bytes(
             "size": 0 if zeros else size, "name": name, "extra": part.extra,
         }  # fmt: skip
         own |= part.local
-        own_name, own_extra = bytes(own["name"]), bytes(own["extra"])  # type: ignore[arg-type]
+        own_name, own_extra = bytes(own["name"]), bytes(own["extra"])
         body += pack("<4s5H3L2H", b"PK\3\4", 20, own["flags"], own["method"], 0, 33, own["crc"], own["packed"],
                      own["size"], len(own_name), len(own_extra)) + own_name + own_extra + raw  # fmt: skip
         if zeros:
