@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import unquote
 
 from mlenv.errors import DigestMismatchError, ResolutionError, UnavailableError
@@ -93,10 +94,13 @@ def _listed_files(
             )
         raise error
     found: dict[str, _Offer] = {}
-    for package in read_pylock(outcome.output, where="uv").packages:
+    for package in read_pylock(outcome.output, where="uv", folder=outcome.folder).packages:
         for wheel in package.wheels or ():
             sha256 = wheel.hashes.get("sha256")
-            found[wheel.filename] = (Digest(sha256.lower()) if sha256 else None, wheel.url or f"file://{wheel.path}")
+            found[wheel.filename] = (
+                Digest(sha256.lower()) if sha256 else None,
+                wheel.url or Path(wheel.path or "/").as_uri(),
+            )
     return found
 
 

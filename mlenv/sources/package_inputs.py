@@ -92,4 +92,4 @@ def _wheels_of_lock(
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ManifestError(f"cannot read {path}", hint="check the path in mlenv.toml") from error
-    return chosen_wheels(read_pylock(text, where=str(path)), target, where=str(path), folder=path.parent)
+    return chosen_wheels(read_pylock(text, where=str(path), folder=path.parent), target, where=str(path))

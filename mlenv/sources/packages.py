@@ -7,7 +7,6 @@ that is bound to an index comes from there and from nowhere else, and nothing el
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from packaging.pylock import Pylock
 from packaging.utils import canonicalize_name
@@ -70,7 +69,7 @@ def resolve_packages(
             refresh_all=upgrade is True,
         )
         lock = _bound_answer(question, target)
-        found = chosen_wheels(lock, target, allowed=inputs.hashes, where="", folder=Path("/"))
+        found = chosen_wheels(lock, target, allowed=inputs.hashes, where="")
         locked = {wheel.name: wheel for wheel in inputs.locked}
         placed = [replace(wheel, url=with_credentials(wheel.url, request, environ)) for wheel in found]
         return inputs.marked([locked.get(wheel.name, wheel) for wheel in placed])
@@ -128,7 +127,7 @@ def _answer(question: Compilation, target: PythonTarget) -> Pylock:
     outcome = question.run()
     if not outcome.ok:
         raise _refusal(question, outcome, target)
-    return read_pylock(outcome.output, where="uv")
+    return read_pylock(outcome.output, where="uv", folder=outcome.folder)
 
 
 def _refusal(question: Compilation, outcome: Outcome, target: PythonTarget) -> MlenvError:

@@ -4,12 +4,14 @@ The format is that of packaging.python.org, "pylock.toml Specification", read by
 several is taken is decided here and by the base's tags alone, so that the order in a file decides nothing.
 """
 
+import hashlib
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock, PylockValidationError
 from packaging.tags import Tag
@@ -38,10 +40,10 @@ class ResolvedWheel:
     requested: bool = False
 
 
-def read_pylock(text: str, *, where: str) -> Pylock:
-    """Parse and validate. `where` is the file, for messages and, where it is a path, for relative paths inside."""
+def read_pylock(text: str, *, where: str, folder: Path) -> Pylock:
+    """Parse and validate. `where` names it in messages; relative paths in it start at `folder` and become absolute."""
     try:
-        return Pylock.from_dict(tomllib.loads(text))
+        return Pylock.from_dict(_completed(tomllib.loads(text), folder))
     except (tomllib.TOMLDecodeError, PylockValidationError, ValueError) as error:
         raise ManifestError(
             f"not a valid pylock.toml: {' '.join(str(error).split())}",
@@ -50,18 +52,47 @@ def read_pylock(text: str, *, where: str) -> Pylock:
         ) from error
 
 
+def _completed(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make paths absolute, and hash local wheels: older versions of uv give no hashes of them."""
+    packages = content.get("packages")
+    for package in packages if isinstance(packages, list) else ():
+        wheels = package.get("wheels") if isinstance(package, dict) else None
+        archive = package.get("archive") if isinstance(package, dict) else None
+        for file in [*(wheels if isinstance(wheels, list) else ()), archive]:
+            if isinstance(file, dict):
+                _complete(file, folder)
+    return content
+
+
+def _complete(file: dict[str, Any], folder: Path) -> None:
+    if isinstance(file.get("path"), str):
+        file["path"] = os.path.normpath(folder / file["path"])
+    if file.get("hashes") == {}:
+        url = urlsplit(str(file.get("url", "")))
+        path = file.get("path") or (unquote(url.path) if url.scheme == "file" else None)
+        # Of a file elsewhere no hash is known: `_resolved` says so, with its name.
+        file["hashes"] = {"none": ""} if path is None else {"sha256": _sha256(Path(path))}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ManifestError(f"cannot read: {error.strerror}", where=str(path), hint="check the path") from error
+
+
 def chosen_wheels(
     lock: Pylock,
     target: PythonTarget,
     *,
     where: str,
-    folder: Path,
     allowed: Mapping[str, frozenset[Digest]] | None = None,
 ) -> tuple[ResolvedWheel, ...]:
     """One wheel for each package that the target needs, sorted by name.
 
-    Relative paths in the lock start at `folder`; `allowed` are the only digests that a package may have. Raises
-    ResolutionError where a package has no wheel that fits, DigestMismatchError where none of those is allowed.
+    `allowed` are the only digests that a package may have. Raises ResolutionError where a package has no wheel that
+    fits, DigestMismatchError where none of those is allowed.
     """
     ranks = {tag: rank for rank, tag in enumerate(target_tags(target))}
     chosen: dict[str, ResolvedWheel] = {}
@@ -72,7 +103,7 @@ def chosen_wheels(
         if not fitting:
             raise no_wheel(package.name, str(package.version or ""), target, available_tags(package), where=where)
         wheel = _allowed(package.name, fitting, (allowed or {}).get(package.name))
-        chosen[package.name] = _resolved(package, wheel, where=where, folder=folder)
+        chosen[package.name] = _resolved(package, wheel, where=where)
     return tuple(chosen[name] for name in sorted(chosen))
 
 
@@ -124,7 +155,7 @@ def _filename(file: PackageWheel | PackageArchive) -> str:
     return (file.path or urlsplit(file.url or "").path).rsplit("/", 1)[-1]
 
 
-def _resolved(package: Package, wheel: PackageWheel | PackageArchive, *, where: str, folder: Path) -> ResolvedWheel:
+def _resolved(package: Package, wheel: PackageWheel | PackageArchive, *, where: str) -> ResolvedWheel:
     filename = _filename(wheel)
     sha256 = wheel.hashes.get("sha256", "")
     try:
@@ -140,7 +171,7 @@ def _resolved(package: Package, wheel: PackageWheel | PackageArchive, *, where: 
         version=str(package.version or parse_wheel_filename(filename)[1]),
         filename=filename,
         sha256=digest,
-        url=wheel.url or (folder / (wheel.path or "")).resolve().as_uri(),
+        url=wheel.url or Path(wheel.path or "/").as_uri(),
         size=wheel.size,
     )
 
@@ -176,8 +207,9 @@ def no_wheel(
         problem = "has only a source distribution, and nothing is built here"
         hint = f"build a wheel and name its folder in find-links, or take a version of {name} that has one"
     else:
-        # Those for the right machine first: what differs there is what the user can change.
-        ordered = sorted(available, key=lambda tag: ("linux" not in tag or target.platform.machine not in tag, tag))
+        # Those for the right machine first, then those for the right Python: the rest matters less.
+        machine, python = target.platform.machine, f"{tags[0].interpreter}-"
+        ordered = sorted(available, key=lambda tag: ("linux" not in tag or machine not in tag, python not in tag, tag))
         existing = _shortened([tag for tag in ordered if tag != "sdist"])
         problem = f"has wheels for {existing}" if existing else "has no wheel"
         hint = f"take another version of {name} or another base, or build a wheel and name its folder in find-links"

@@ -34,11 +34,12 @@ PROJECT = "x-mlenv-requirements-of-the-manifest"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run of uv ended with."""
+    """What one run of uv ended with. Relative paths in the output start at `folder`."""
 
     status: int
     output: str
     messages: str
+    folder: Path = Path("/")
 
     @property
     def ok(self) -> bool:

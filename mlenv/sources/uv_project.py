@@ -80,7 +80,7 @@ class Compilation:
                 environ=self.environ,
             )
             answer = output.read_text("utf-8") if outcome.ok else ""
-        return Outcome(outcome.status, answer, outcome.messages)
+        return Outcome(outcome.status, answer, outcome.messages, folder)
 
     def _arguments(self, *, annotated: bool) -> list[str]:
         request = self.request

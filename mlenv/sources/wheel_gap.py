@@ -50,7 +50,7 @@ def _files(
         if not outcome.ok:
             continue
         try:
-            packages = read_pylock(outcome.output, where="uv").packages
+            packages = read_pylock(outcome.output, where="uv", folder=outcome.folder).packages
         except ManifestError:
             return None
         for package in packages:

@@ -221,7 +221,8 @@ def _lock(*filenames: str, extra: str = "") -> str:
 
 
 def _choice(text: str) -> list[str]:
-    wheels = chosen_wheels(read_pylock(text, where="pylock.toml"), TARGET, where="pylock.toml", folder=Path("/p"))
+    lock = read_pylock(text, where="pylock.toml", folder=Path("/p"))
+    wheels = chosen_wheels(lock, TARGET, where="pylock.toml")
     return [wheel.filename for wheel in wheels]
 
 
@@ -264,5 +265,5 @@ def test_a_package_without_a_sha256() -> None:
 
 def test_a_path_in_a_lock_starts_at_its_folder() -> None:
     text = _lock("x-1-py3-none-any.whl").replace('url = "https://h.invalid/', 'path = "wheels/')
-    (wheel,) = chosen_wheels(read_pylock(text, where=""), TARGET, where="", folder=Path("/p"))
+    (wheel,) = chosen_wheels(read_pylock(text, where="", folder=Path("/p")), TARGET, where="")
     assert wheel.url == "file:///p/wheels/x-1-py3-none-any.whl"
