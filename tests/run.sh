@@ -45,7 +45,10 @@ missing_packages() {
 }
 
 knows_its_mirror() {
-    apt-get indextargets --format '$(ORIGIN) $(LABEL)' 'Created-By: Packages' | grep -qx 'Debian Debian'
+    local known
+    # shellcheck disable=SC2016 # apt's own fields
+    known=$(apt-get indextargets --format '<$(ORIGIN) $(LABEL)>' 'Created-By: Packages')
+    case $known in *'<Debian Debian>'*) ;; *) return 1 ;; esac
 }
 
 prepare_machine() {
