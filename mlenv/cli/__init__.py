@@ -1,10 +1,14 @@
 """The command line: one module a command, and the only place that prints or exits."""
 
-from typing import Annotated
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from mlenv.cli import build, cache, init, inspect, lock, pin, schema
+from mlenv.cli.terminal import refused_command_line
 
 app = typer.Typer(
     name="mlenv",
@@ -18,9 +22,12 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from importlib.metadata import version  # noqa: PLC0415 -- not needed by any other command
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- not needed by any other command
 
-        typer.echo(f"mlenv {version('mlenv')}")
+        try:
+            typer.echo(f"mlenv {version('mlenv')}")
+        except PackageNotFoundError:
+            typer.echo("mlenv, run from a source tree without being installed")
         raise typer.Exit
 
 
@@ -33,15 +40,31 @@ def _options(
     del version
 
 
-app.command("lock")(lock.lock)
-app.command("build")(build.build)
-app.command("inspect")(inspect.inspect)
-app.command("init")(init.init)
-app.command("pin")(pin.pin)
-app.command("schema")(schema.schema)
-app.add_typer(cache.app, name="cache")
+app.command("lock", short_help="Resolve mlenv.toml to mlenv.lock.")(lock.lock)
+app.command("build", short_help="Build the image that mlenv.lock names.")(build.build)
+app.command("inspect", short_help="Show a lock or an image.")(inspect.inspect)
+app.command("init", short_help="Write a first mlenv.toml.")(init.init)
+app.command("pin", short_help="Write the digests of images into mlenv.toml.")(pin.pin)
+app.command("schema", short_help="Print the JSON Schema of mlenv.toml.")(schema.schema)
+app.add_typer(cache.app, name="cache", short_help="Show or prune the cache.")
 
 
 def main() -> None:
     """The entry point of the `mlenv` program."""
-    app()
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        # Without standalone mode an error of the command line comes here, to be told like every other one.
+        sys.exit(app(prog_name="mlenv", standalone_mode=False))
+    except typer.Abort:
+        sys.exit(1)
+    except Exception as error:
+        status = refused_command_line(error, json="--json" in sys.argv)
+        if status is None:
+            raise
+        sys.exit(status)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends as Ctrl-C does: what was half written is removed."""
+    del frame
+    sys.exit(128 + number)

@@ -30,7 +30,12 @@ def build(
     manifest: ManifestOption = MANIFEST,
     lock_file: LockOption = None,
     platform: Annotated[
-        list[Platform] | None, typer.Option("--platform", help="Build this one of the locked platforms; repeatable.")
+        list[Platform] | None,
+        typer.Option(
+            "--platform",
+            metavar="PLATFORM",
+            help="Build this one of the locked platforms, linux/amd64 say; repeatable.",
+        ),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
     json_: JsonOption = False,

@@ -1,5 +1,6 @@
 """`mlenv lock`: mlenv.toml -> mlenv.lock."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,12 +39,14 @@ def lock(
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.resolve.lock import resolve_lock  # noqa: PLC0415 -- as above
+        from mlenv.sources.bases import latest_digest  # noqa: PLC0415 -- as above
         from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
 
         path = lock_path(manifest, lock_file)
-        environment = load_manifest(manifest)
+        unpinned = None if check or offline else partial(latest_digest, project=manifest.parent)
+        environment = load_manifest(manifest, look_up=unpinned)
         if check:
             found = load_lock(path)
             require_fresh(found, environment, manifest.parent)

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 ManifestOption = Annotated[
-    Path, typer.Option("--manifest", help="The environment manifest.", show_default=True, dir_okay=False)
+    Path, typer.Option("--manifest", metavar="FILE", help="The environment manifest.", show_default=True)
 ]
 LockOption = Annotated[
     Path | None,
-    typer.Option("--lock", help="The lockfile; by default mlenv.lock beside the manifest.", dir_okay=False),
+    typer.Option("--lock", metavar="FILE", help="The lockfile; by default mlenv.lock beside the manifest."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]

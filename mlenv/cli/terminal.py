@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import typer
 
-from mlenv.errors import MlenvError, UnavailableError
+from mlenv.errors import MlenvError, UnavailableError, UsageError
 from mlenv.model.progress import SILENT, Progress
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -49,7 +49,7 @@ class Terminal:
             close()
         if error is None or isinstance(error, typer.Exit | SystemExit):
             return
-        raise typer.Exit(self._failed(error)) from None
+        raise typer.Exit(self.failed(error)) from None
 
     def result(self, data: Any, text: str = "") -> None:
         """What the command found out: `data` with --json, else `text`."""
@@ -63,7 +63,8 @@ class Terminal:
         if not self.quiet:
             typer.echo(message, err=True)
 
-    def _failed(self, error: BaseException) -> int:
+    def failed(self, error: BaseException) -> int:
+        """Say what went wrong; the exit status that it means."""
         if self.verbose >= 2:
             traceback.print_exception(error)
         if isinstance(error, KeyboardInterrupt):
@@ -90,6 +91,25 @@ class Terminal:
             typer.echo(f"error: {problem}", err=True)
             if problem.hint:
                 typer.echo(f"  hint: {problem.hint}", err=True)
+
+
+def refused_command_line(error: Exception, *, json: bool) -> int | None:
+    """Print what click says of the arguments in our own form; the exit status, or None for any other error.
+
+    click is recognised by its methods: typer brings a copy of it, or takes the one that is installed, by version.
+    """
+    context, message = getattr(error, "ctx", None), getattr(error, "format_message", None)
+    if message is None:
+        return None
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message(), err=True)
+        return UsageError.exit_status
+    path = context.command_path if context is not None else "mlenv"
+    text = (
+        " ".join(str(message()).split()).rstrip(".").replace("Value error, ", "").replace("Input should", "it should")
+    )
+    refusal = UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
+    return Terminal(json=json).failed(refusal)
 
 
 def _of_the_system(error: OSError) -> MlenvError:
