@@ -111,7 +111,7 @@ def _write_layers(
         for layer in base.layers
         if not out.has(layer.digest, layer.size)
     }
-    everything = [*work.values(), *copies.values()]
+    everything: list[LayerWork | BaseCopy] = [*work.values(), *copies.values()]
     task = around.progress.task("Writing layers", sum(one.layer.size for one in everything))
     try:
         make_layers(everything, Contents(around.cache, around.project), out, task, around.jobs)

@@ -30,9 +30,9 @@ def plan_wheels(sizes: Mapping[str, int], previous: Iterable[Group], room: int) 
 def _by_rank(names: Sequence[str], sizes: Mapping[str, int]) -> list[Group]:
     """Large wheels alone, the others together in their order until a layer is full."""
     groups: list[list[str]] = []
-    filled = OWN_LAYER
+    filled = 0
     for name in names:
-        if filled + sizes[name] > OWN_LAYER:
+        if not groups or filled + sizes[name] > OWN_LAYER:
             groups.append([])
             filled = 0
         groups[-1].append(name)

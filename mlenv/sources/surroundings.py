@@ -25,7 +25,7 @@ class Surroundings:
     now: datetime
     progress: Progress = SILENT
     offline: bool = False
-    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
     @classmethod
     def of_this_process(cls, project: Path, *, progress: Progress = SILENT, offline: bool = False) -> Self:

@@ -1,0 +1,1 @@
+"""Debian archives: signed indexes, the closure of packages, and the packages themselves."""

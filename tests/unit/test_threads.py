@@ -1,0 +1,43 @@
+"""One failure stops all work, and is the error that is raised."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from mlenv.sources.threads import Stop, run_all
+
+
+def test_results_come_in_the_order_of_the_work() -> None:
+    def work(number: int, seconds: float) -> Callable[[Stop], int]:
+        def one(stop: Stop) -> int:
+            stop.check()
+            time.sleep(seconds)
+            return number
+
+        return one
+
+    assert run_all([work(1, 0.02), work(2, 0.0), work(3, 0.01)], 3) == [1, 2, 3]
+
+
+def test_the_first_failure_stops_the_rest() -> None:
+    started = threading.Event()
+
+    def fails(stop: Stop) -> None:
+        del stop
+        started.wait(5)
+        raise ValueError("first")
+
+    def goes_on(stop: Stop) -> None:
+        started.set()
+        while True:
+            stop.check()
+            time.sleep(0.001)
+
+    def never(stop: Stop) -> None:
+        del stop
+        raise AssertionError("was to be cancelled")
+
+    with pytest.raises(ValueError, match="first"):
+        run_all([fails, goes_on, never], 2)
