@@ -433,10 +433,10 @@ def test_an_index_without_hashes_is_hashed_by_uv_or_refused(world: World, tmp_pa
     path = write_wheel(tmp_path / "public" / "app", "app", "1.0")
     write_pages(tmp_path / "public", hashes=False)
     try:
-        assert world.resolve("app")["app"].sha256 == Digest.of(path.read_bytes())
+        outcome = str(world.resolve("app")["app"].sha256)
     except ResolutionError as error:  # uv 0.9 does not hash
-        assert "no sha256 is given for app-1.0" in str(error)
-        assert error.problems[0].hint
+        outcome = str(error)
+    assert outcome in (str(Digest.of(path.read_bytes())), "no sha256 is given for app-1.0-py3-none-any.whl")
 
 
 def test_the_users_variables_reach_the_index_and_change_nothing_else(world: World) -> None:
