@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlenv.errors import ManifestError, RefusedError
+from mlenv.errors import ManifestError, RefusedError, UnavailableError
 from mlenv.layers.entry import Entry, EntryType, FileContent
 from mlenv.layers.layer import complete, write_layer
 from mlenv.layers.tree import ALWAYS_EXCLUDED, tree_digest, tree_entries
@@ -192,6 +192,11 @@ def test_a_source_that_is_missing_says_so(tmp_path: Path) -> None:
     assert refusals(tmp_path, source="nowhere") == [("nowhere", "there is no such file or folder")]
     write(tmp_path / "file")
     assert refusals(tmp_path, source="file/below") == [("below", "there is no such file or folder")]
+
+
+def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="cannot be read: File name too long"):
+        tree_entries(tmp_path, tree(source="a" * 300))
 
 
 def test_a_tree_cannot_reach_a_folder_that_is_taken_from_above(tmp_path: Path) -> None:
