@@ -165,8 +165,8 @@ def _entry(member: Member, path: str, descriptor: int, earlier: dict[str, Entry]
 
 def _require_inside(path: str, link: str) -> None:
     """A symlink may be absolute, which in an image means from its root; a relative one may not climb above that."""
-    if not link or not link.isprintable():
-        raise ValueError(f"the symlink {path} has the target {link[:200]!r}")
+    if not link:
+        raise ValueError(f"the symlink {path} has no target")
     depth = 0 if link.startswith("/") else path.count("/")
     for part in link.split("/"):
         depth += -1 if part == ".." else part not in {"", "."}

@@ -22,6 +22,7 @@ _OTHERS = {
     b"g": "a global extended header",
 }
 _ENTRIES_CAP = 1_000_000
+_OWNER_CAP = 0o7777777  # what the seven octal digits of a plain tar header can hold
 _RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=\n]+)=")
 _HARMLESS = frozenset({"mtime", "atime", "ctime", "uname", "gname", "comment"})
 
@@ -66,12 +67,15 @@ def read_members(read_at: ReadAt, start: int, end: int) -> Iterator[Member]:
                 raise ValueError(f"an extended header of {size} bytes")
             extended |= _extension(kind, read_at(position, size))
         else:
+            uid, gid = (int(extended.get(name, fields[name])) for name in ("uid", "gid"))
+            if max(uid, gid) > _OWNER_CAP:
+                raise ValueError(f"an owner with the number {max(uid, gid)}")
             yield Member(
                 path=extended.get("path", fields["path"]),
                 kind=kind,
                 mode=int(fields["mode"]),
-                uid=int(extended.get("uid", fields["uid"])),
-                gid=int(extended.get("gid", fields["gid"])),
+                uid=uid,
+                gid=gid,
                 link=extended.get("linkpath", fields["link"]),
                 offset=position,
                 size=size,
@@ -118,7 +122,13 @@ def _number(field: bytes, name: str) -> int:
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8")
+    return _printable(field.split(b"\0", 1)[0].decode("utf-8"))
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"a name with control characters: {name[:200]!r}")
+    return name
 
 
 def _extension(kind: bytes, data: bytes) -> dict[str, str]:
@@ -139,7 +149,7 @@ def _pax(data: bytes) -> dict[str, str]:
         if key in {"size", "uid", "gid"} and not (value.isascii() and value.isdigit() and len(value) < 20):
             raise ValueError(f"a PAX record whose {key} is no number")
         if key in {"path", "linkpath", "size", "uid", "gid"}:
-            records[key] = value
+            records[key] = _printable(value)
         elif key not in _HARMLESS:
             raise ValueError(f"a PAX record {key[:60]!r}, which no image keeps")
     return records

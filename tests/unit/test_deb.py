@@ -118,6 +118,10 @@ def test_what_no_image_may_hold_is_refused(item: Item, message: str, spool: Bina
     assert message in refusal(raw(tar([item])), spool)
 
 
+def test_an_owner_beyond_a_tar_header_is_refused(spool: BinaryIO) -> None:
+    assert refusal(raw(tar([Item("./a", uid=1 << 40)])), spool) == f"an owner with the number {1 << 40}"
+
+
 def test_a_path_twice_is_refused(spool: BinaryIO) -> None:
     assert refusal(raw(tar([Item("./a", b"1"), Item("./a", b"2")])), spool) == "a is there twice"
 

@@ -373,6 +373,14 @@ def test_one_byte_of_a_package_swapped_is_refused_and_nothing_is_kept(archive: M
     assert [*(cache.root / "tmp").iterdir()] == []
 
 
+def test_a_file_name_with_a_percent_sign_is_found(archive: MadeArchive, cache: Cache) -> None:
+    epoch = make_deb("epoch", version="1:2~rc1+b1")
+    assert "%3a" in epoch.path
+    archive.publish([*BASE, epoch])
+    fetch_debs([resolve(archive, cache, "epoch")["epoch"]], cache=cache)
+    assert cache.has(Digest.of(epoch.data))
+
+
 def test_packages_are_fetched_once(archive: MadeArchive, cache: Cache) -> None:
     found = [*resolve(archive, cache).values()]
     notes = Notes()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, cmp_to_key
+from urllib.parse import quote
 
 from mlenv.errors import RefusedError
 from mlenv.layers.debrelation import Group, Relation, compare_versions, parse_relations, valid_version
@@ -19,6 +20,7 @@ _PROVIDES = re.compile(rb"^Provides:(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _PROVIDED = re.compile(rb"[a-z0-9][a-z0-9+.-]*(?=[ \t]*(?:[:(,\s]|$))")
 _FIELD = re.compile(r"^([^\s:]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3, "extra": 4}
+_PLAIN = "/+~:@!$&'()*,;="  # what may stand in a URL's path as it is, beside letters, digits and -._
 _SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[!-~]+")
 
 
@@ -121,7 +123,7 @@ def _package(fields: dict[str, str], archive: str) -> Package:
         architecture=fields["architecture"].strip(),
         sha256=Digest(fields["sha256"].strip()),
         size=int(fields["size"]),
-        url=f"{archive}/{path}",
+        url=f"{archive}/{quote(path, safe=_PLAIN)}",
         depends=tuple(dict.fromkeys(groups)),
         conflicts=tuple(relation for group in against for relation in group),
         provides=tuple(relation for group in parse_relations(fields.get("provides", "")) for relation in group),
