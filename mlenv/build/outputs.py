@@ -57,8 +57,9 @@ def _to_layout(source: Layout, image: Descriptor, name: str, output: Output, pro
     task = progress.task(str(output), sum(blobs.values()))
     try:
         with LayoutWriter(output.path) as out:
+            present = out.present(blobs)
             for digest, size in blobs.items():
-                if not out.has(digest, size):
+                if digest not in present:
                     with source.open_blob(digest) as file:
                         out.copy_blob(file, digest)
                 task.advance(size)

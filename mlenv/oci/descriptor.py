@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
 from mlenv.oci.canonical import canonical_json
-from mlenv.oci.strict_json import parse_json
+from mlenv.oci.strict_json import parse_json, shown
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -49,6 +49,7 @@ Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Field(strict=False)]  # a JSON array; its items stay strict
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"
 MediaType = Annotated[str, Field(max_length=255, pattern=rf"^{_NAME}/{_NAME}$")]  # RFC 6838, section 4.2
+Word = Annotated[str, Field(max_length=64, pattern=r"^[\x21-\x7e]*$")]  # names of systems and processors: printable
 
 
 class Document(BaseModel):
@@ -90,7 +91,7 @@ class Document(BaseModel):
             return cls.model_validate(_without_nulls(value))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
+            place = shown(".".join(str(part) for part in first["loc"]))
             raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
 
     def to_value(self) -> dict[str, Any]:
@@ -113,9 +114,9 @@ def _without_nulls(value: Any) -> Any:
 class ImagePlatform(Document):
     """The `platform` of an entry in an index: the words of Go (`linux`, `amd64`, variant `v8`)."""
 
-    architecture: str
-    os: str
-    variant: str = ""
+    architecture: Word
+    os: Word
+    variant: Word = ""
     os_version: Annotated[str, Field(alias="os.version")] = ""
     os_features: Annotated[Many[str], Field(alias="os.features")] = ()
 

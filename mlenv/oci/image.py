@@ -16,6 +16,7 @@ from mlenv.oci.descriptor import (
     Descriptor,
     Document,
     Many,
+    Word,
 )
 from mlenv.oci.strict_json import parse_json
 
@@ -74,12 +75,12 @@ class History(Document):
 class ImageConfig(Document):
     """An image config (config.md). `created` is RFC 3339."""
 
-    architecture: str
-    os: str
+    architecture: Word
+    os: Word
     rootfs: RootFs
     created: str = ""
     author: str = ""
-    variant: str = ""
+    variant: Word = ""
     config: ContainerConfig = ContainerConfig()
     history: Many[History] = ()
 

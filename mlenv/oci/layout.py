@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -25,7 +25,7 @@ from mlenv.oci.canonical import canonical_json
 from mlenv.oci.descriptor import CONTAINERD_NAME, REF_NAME, Descriptor
 from mlenv.oci.image import ImageIndex
 from mlenv.oci.reference import Reference
-from mlenv.oci.strict_json import LIMIT, parse_json
+from mlenv.oci.strict_json import LIMIT, parse_json, shown
 
 LAYOUT_FILE = canonical_json({"imageLayoutVersion": "1.0.0"})
 _CHUNK = 1 << 20
@@ -77,7 +77,8 @@ class Layout:
             return entries[0]
         wanted = " ".join(filter(None, (tag, str(digest or ""))))
         offered = ", ".join(
-            f"{entry.annotations.get(REF_NAME, '(no name)')} {entry.digest}" for entry in self.index().manifests[:8]
+            f"{shown(entry.annotations.get(REF_NAME, '(no name)'))} {entry.digest}"
+            for entry in self.index().manifests[:8]
         )
         raise UsageError(
             f"the layout holds {'several images' if entries else 'no image'}{f' {wanted}' if wanted else ''}",
@@ -119,6 +120,12 @@ class Layout:
                 return _digest_of(file) == digest
         except (OSError, RefusedError):
             return False
+
+    def present(self, blobs: Mapping[Digest, int], jobs: int = 2) -> set[Digest]:
+        """Those of some blobs, by digest with their size, for which `has` is true; hashed by several threads."""
+        with ThreadPoolExecutor(jobs) as pool:
+            found = pool.map(self.has, blobs.keys(), blobs.values())
+            return {digest for digest, there in zip(blobs, found, strict=True) if there}
 
 
 class BlobSink:

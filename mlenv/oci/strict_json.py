@@ -33,12 +33,18 @@ def parse_json(data: bytes, limit: int = LIMIT) -> Any:
     return value
 
 
+def shown(text: str, limit: int = 100) -> str:
+    """Text from outside for a message: on one line, without control characters, not without end."""
+    short = text if len(text) <= limit else text[:limit] + "…"
+    return short if short.isprintable() else ascii(short)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:80]!r} appears twice in one object")
+        raise ValueError(f"the key {twice[:80]!a} appears twice in one object")
     return found
 
 

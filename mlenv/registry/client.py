@@ -20,7 +20,7 @@ from mlenv.oci.reference import Reference
 from mlenv.oci.strict_json import LIMIT
 from mlenv.registry.authorization import Challenge, authorization
 from mlenv.registry.credentials import Credentials, find_credentials
-from mlenv.registry.origin import base_url, check_destination, origin
+from mlenv.registry.origin import base_url, check_destination, is_loopback, origin
 
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
 _PAUSES = (0.5, 2.0)  # seconds before the second and the third try
@@ -42,6 +42,7 @@ class RegistryClient(oras.client.OrasClient):  # type: ignore[misc]
         self.url = base_url(registry)
         super().__init__(hostname=registry, insecure=self.url.startswith("http:"))
         self.session.auth = _leave_alone
+        self.session.trust_env = not is_loopback(self.url)  # no proxy between this machine and itself
         self.session.headers["User-Agent"] = "mlenv"
         self.session.headers["Accept-Encoding"] = "identity"  # digests are of the bytes as they are
         self._ask = credentials
@@ -146,8 +147,8 @@ class RegistryClient(oras.client.OrasClient):  # type: ignore[misc]
 
     def _authorized(self, method: str, url: str, scope: str, **arguments: Any) -> requests.Response:
         response = self._follow(method, url, self._headers.get(scope), **arguments)
-        if response.status_code != 401:
-            return response
+        if response.status_code != 401 or origin(response.url) != origin(self.url):
+            return response  # whoever the registry redirects to has no claim to its credentials
         challenge = Challenge.parse(response.headers.get("WWW-Authenticate", ""))
         if not self._asked:
             self._credentials, self._asked = self._ask(self._registry), True

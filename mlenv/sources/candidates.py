@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlenv.errors import RefusedError
+from mlenv.oci.strict_json import shown
 
 _INTERPRETER = re.compile(r"python3?(\.\d{1,2})?t?")
 _LIBPYTHON = re.compile(r"libpython3\.\d{1,2}t?\.so(\.1\.0)?")
@@ -57,7 +58,7 @@ def read_candidate(path: str, size: int, chunks: Iterable[bytes]) -> Binary | Te
     if not any(pattern.fullmatch(name) for pattern in (_INTERPRETER, _LIBPYTHON, _GLIBC, _MUSL)):
         return None
     if size > _LARGEST:
-        raise RefusedError(f"/{path} is {size} bytes long, which no interpreter and no C library is")
+        raise RefusedError(f"/{shown(path)} is {size} bytes long, which no interpreter and no C library is")
     return _read_binary(chunks)
 
 

@@ -16,12 +16,14 @@ from mlenv.layers.content import Reader
 from mlenv.layers.entry import Entry, EntryType
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
+from mlenv.oci.strict_json import shown
 from mlenv.oci.tar_reader import Stream, TarKind, TarReader
 from mlenv.sources.candidates import Binary, Text, read_candidate
 from mlenv.sources.root_tree import Link, RootTree
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CUDA = ("CUDA_VERSION", "NVIDIA_REQUIRE_CUDA", "NV_CUDNN_VERSION", "NCCL_VERSION")
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9._+~-]")  # os-release(5) allows fewer still
 _NAME = re.compile(r"python3\.(\d{1,2})")
 _MACHINES = {62: "amd64", 183: "arm64"}
 
@@ -115,7 +117,8 @@ def _distribution(tree: RootTree) -> str:
         text = tree.get(path)
         if isinstance(text, Text):
             values = dict(_assignments(text.data.decode("utf-8", "replace")))
-            return " ".join(filter(None, (values.get("ID", "linux"), values.get("VERSION_ID", ""))))[:100]
+            words = (values.get("ID", "linux"), values.get("VERSION_ID", ""))
+            return " ".join(filter(None, (_NOT_A_WORD.sub("", word)[:50] for word in words)))
     return ""
 
 
@@ -141,7 +144,7 @@ def _interpreter(tree: RootTree, search: str, wanted: str | None, distribution: 
     base = f"the base ({distribution})" if distribution else "the base"
     if not found:
         raise ResolutionError(
-            f"{base} has no Python 3 in {search}",
+            f"{base} has no Python 3 in {shown(search)}",
             hint='choose a base with Python, or base.debian with packages = ["python3"]',
         )
     there = ", ".join(sorted({f"{version} ({path})" for path, _, version in found}))
@@ -155,7 +158,9 @@ def _in_folder(tree: RootTree, folder: str) -> Iterator[tuple[str, Binary, str]]
     for name in sorted(tree.names(folder), reverse=True):  # python3.12 before python3: the name that stays
         if _NAME.fullmatch(name) or name in ("python3", "python"):
             path, binary = tree.resolve(f"{folder}/{name}"), tree.get(f"{folder}/{name}")
-            if path is not None and isinstance(binary, Binary) and binary.machine:
+            # The path goes into pyvenv.cfg and #! lines, which end at white space.
+            usable = path is not None and path.isascii() and path.isprintable() and " " not in path
+            if path is not None and usable and isinstance(binary, Binary) and binary.machine:
                 named = _NAME.fullmatch(name) or _NAME.fullmatch(path.rpartition("/")[2])
                 if version := _python_version(tree, path, binary, named.group(1) if named else ""):
                     yield path, binary, version
@@ -200,7 +205,7 @@ def _libc(tree: RootTree, binary: Binary, platform: Platform) -> tuple[str, str]
             if isinstance(library, Binary) and library.machine == platform.elf_machine and len(library.glibc) == 1:
                 return "glibc", library.glibc[0]
     raise ResolutionError(
-        f"the base has no C library that can be recognised (the interpreter's loader: {binary.loader or 'none'})",
+        f"the base has no C library that can be recognised (the interpreter's loader is {shown(binary.loader)!r})",
         hint="choose a base with glibc or musl; a Python that is linked statically can't load binary wheels",
     )
 

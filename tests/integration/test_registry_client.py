@@ -243,6 +243,25 @@ def test_neither_password_nor_token_follows_a_redirect_to_another_origin() -> No
         assert len(thief.seen) == 1
 
 
+def test_a_redirects_own_challenge_is_not_answered() -> None:
+    with hostile(lambda _: Answer(401, headers={"WWW-Authenticate": 'Basic realm="x"'})) as thief:
+        with (
+            hostile(lambda _: Answer(307, headers={"Location": f"{thief.url}/blob"})) as server,
+            pytest.raises(UnavailableError, match="refuses access"),
+        ):
+            blob_from(server.host)
+        assert thief.authorizations() == server.authorizations() == []
+
+
+def test_a_proxy_does_not_get_what_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hostile(lambda _: Answer(500)) as proxy, hostile(serve_manifest) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert manifest_from(server.host)[2] == Digest.of(BODY)
+        assert proxy.seen == []
+
+
 def test_netrc_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ada password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))

@@ -49,6 +49,8 @@ def test_the_descriptor_of_bytes() -> None:
         ({"annotations": []}, "annotations"),
         ({"platform": {"os": "linux"}}, "platform.architecture"),
         ({"urls": "https://example.com"}, "urls"),
+        ({"annotations": {"a\nb": 1}}, "annotations"),
+        ({"platform": {"os": "linux", "architecture": "amd64\x1b[31m"}}, "platform.architecture"),
     ],
 )
 def test_a_wrong_field_is_named_in_one_line(change: dict[str, Any], message: str) -> None:

@@ -170,6 +170,13 @@ def test_a_file_in_place_of_a_directory_and_back() -> None:
         facts(ROOT, {"usr/local/bin": Link("/nowhere")})
 
 
+@pytest.mark.parametrize("folder", ["opt/a b", "opt/a\nb", "opt/\x1b[31m", "opt/é"])
+def test_a_path_that_would_break_the_files_it_goes_into_is_no_interpreter(folder: str) -> None:
+    with pytest.raises(ResolutionError, match="no Python 3 in") as caught:
+        facts(DEBIAN | {f"{folder}/python3.12": PYTHON}, env={"PATH": f"/{folder}"})
+    assert caught.value.problems[0].message.isprintable()
+
+
 def test_musl_and_its_version() -> None:
     found = facts(
         {
@@ -203,7 +210,8 @@ def test_a_base_without_a_c_library() -> None:
         (OS_RELEASE, "debian 12"),
         (b"ID=debian\n", "debian"),
         (b"# comment\n ID='ubuntu' \nVERSION_ID=24.04", "ubuntu 24.04"),
-        (b'ID="open\n', '"open'),
+        (b'ID="open\n', "open"),
+        (b"ID=de\x1b[31mbian\nVERSION_ID='1 2\t3'\n", "de31mbian 123"),
         (b"\xff\xfe", "linux"),
         (b"", "linux"),
     ],
