@@ -5,7 +5,8 @@ import re
 from mlenv.layers.entry import Entry, EntryType
 from mlenv.layers.tar import MTIME
 
-SIGNATURE = "#mtree\n"
+SIGNATURE = "#mtree\n. type=dir\n"
+"""What the text begins with. Readers want the root first, and a layer has no entry for it."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._/+,:@%~=-]")
 _TYPES = {EntryType.DIRECTORY: "dir", EntryType.FILE: "file", EntryType.SYMLINK: "link"}
