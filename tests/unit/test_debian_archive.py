@@ -149,6 +149,13 @@ def test_mirrors_come_from_the_environment_too(archive: MadeArchive, cache: Cach
     assert {deb.name: deb.version for deb in found}["libapp"] == "1.0-1"
 
 
+def test_security_updates_lie_beside_a_mirror_called_debian(tmp_path: Path, signer: Signer, cache: Cache) -> None:
+    archive = MadeArchive(tmp_path / "debian", signer)
+    archive.publish([*BASE, APP, LIB])
+    MadeArchive(tmp_path / "debian-security", signer).publish([LIB_UPDATE], suite="trixie-security")
+    assert resolve(archive, cache)["libapp"].version == LIB_UPDATE.version
+
+
 def test_mirrors_come_from_apt_last(archive: MadeArchive, cache: Cache, tmp_path: Path) -> None:
     folder = tmp_path / "apt"
     folder.mkdir()

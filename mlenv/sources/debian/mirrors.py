@@ -35,10 +35,16 @@ def choose_mirrors(request: DebianRequest, environ: Mapping[str, str], apt_folde
             hint="set mirror in [base.debian] of mlenv.toml, or MLENV_DEBIAN_MIRROR",
         )
     # Beside a mirror that was named, this machine's own could be behind or out of reach: it is not mixed in.
-    own = named or apt.security
+    own = _beside(named) if named else apt.security
     security = request.security_mirror or environ.get("MLENV_DEBIAN_SECURITY_MIRROR") or own
     keyring = _read_keyring(request.keyring or apt.keyring)
     return Mirrors(main.rstrip("/"), security.rstrip("/") if security else None, keyring)
+
+
+def _beside(mirror: str) -> str:
+    """Where mirrors keep security updates: `debian-security` beside `debian`; others may hold them themselves."""
+    mirror = mirror.rstrip("/")
+    return f"{mirror}-security" if mirror.endswith("/debian") else mirror
 
 
 def _read_keyring(path: Path | None) -> bytes:
