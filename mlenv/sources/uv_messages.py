@@ -2,7 +2,7 @@
 
 import re
 
-from mlenv.errors import ManifestError, MlenvError, ResolutionError, UnavailableError
+from mlenv.errors import ManifestError, MlenvError, RefusedError, ResolutionError, UnavailableError
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.uv import PROJECT, Outcome
@@ -13,6 +13,12 @@ _NETWORK = re.compile(
     r"error sending request|tcp connect error|dns error|Failed to fetch|Failed to download|Request failed after"
     r"|operation timed out|network was disabled|status code 5\d\d|Connection (?:refused|reset)|certificate"
     r"|not found in the cache",
+    re.IGNORECASE,
+)
+# A file that uv opened for its metadata and could not read.
+_BROKEN = re.compile(
+    r"Failed to extract archive|Invalid zip file|Bad CRC|Bad (?:compressed|uncompressed) size|Failed to (?:read|parse) "
+    r"(?:metadata|the wheel)|Couldn't parse metadata|The wheel is invalid|\.dist-info directory",
     re.IGNORECASE,
 )
 _SYNTAX = re.compile(
@@ -46,6 +52,11 @@ def failure(outcome: Outcome, target: PythonTarget | None) -> MlenvError:
             hint="run once without --offline",
         )
     if outcome.status != 1 or "No solution found" not in text:
+        if _BROKEN.search(text):
+            return RefusedError(
+                f"a package is broken: {sentences}",
+                hint="the file is damaged or was changed: take it again from where it comes from, or another version",
+            )
         if _NETWORK.search(text):
             return UnavailableError(
                 f"the package index could not be read: {sentences}",
