@@ -79,7 +79,12 @@ def _base(platform: LockedPlatform, around: Surroundings) -> BaseImage | None:
     if locked.kind == "debian":
         return None
     base = open_base(
-        locked.reference or "", platform.platform, around.cache, project=around.project, offline=around.offline
+        locked.reference or "",
+        platform.platform,
+        around.cache,
+        project=around.project,
+        progress=around.progress,
+        offline=around.offline,
     )
     if base.manifest_digest != locked.manifest:
         raise _mismatch(f"base manifest for {platform.platform}", base.manifest_digest, locked.manifest)

@@ -1,5 +1,6 @@
 """From a finished image in a layout to where the user wants it: another layout, an archive, an engine."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -121,8 +122,9 @@ def _write_whole(path: Path, chunks: Iterator[bytes]) -> None:
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise UnavailableError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
-            hint="free some space, or choose another place",
+            hint="free some space, or choose another place" if full else "choose a folder that you can write to",
         ) from error

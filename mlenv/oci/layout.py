@@ -5,6 +5,7 @@ index.json              what the directory offers: descriptors with names
 blobs/sha256/<hex>      everything, under its digest
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -58,7 +59,9 @@ class Layout:
         try:
             layout = parse_json(version)
             if not isinstance(layout, dict) or layout.get("imageLayoutVersion") != "1.0.0":
-                raise RefusedError("oci-layout: imageLayoutVersion is not 1.0.0", where=str(self.path))
+                raise RefusedError(
+                    "oci-layout: imageLayoutVersion is not 1.0.0", where=str(self.path), hint="name another directory"
+                )
             return ImageIndex.parse(index)
         except ValueError as error:
             raise RefusedError(f"index.json or oci-layout: {error}", where=str(self.path)) from None
@@ -96,7 +99,7 @@ class Layout:
         with _open_regular(path) as file:
             found = _digest_of(file)
             if found != digest:
-                raise DigestMismatchError(f"the blob {digest} has the digest {found}", where=str(path))
+                raise _other_bytes(digest, found, path)
             file.seek(0)
             yield file
 
@@ -108,7 +111,7 @@ class Layout:
         if len(data) > limit:
             raise RefusedError(f"the blob {digest} is larger than {limit} bytes", where=str(path))
         if Digest.of(data) != digest:
-            raise DigestMismatchError(f"the blob {digest} has the digest {Digest.of(data)}", where=str(path))
+            raise _other_bytes(digest, Digest.of(data), path)
         return data
 
     def has(self, digest: Digest, size: int | None = None) -> bool:
@@ -242,9 +245,7 @@ class LayoutWriter(Layout):
                 hasher.update(chunk)
                 size += sink.write(chunk)
             if hasher.hexdigest() != digest.hex:
-                raise DigestMismatchError(
-                    f"the blob {digest} has the digest sha256:{hasher.hexdigest()}", where=str(self.path)
-                )
+                raise _other_bytes(digest, Digest(hasher.hexdigest()), self.path)
             self.commit(sink, digest)
         return size
 
@@ -340,6 +341,14 @@ def _gives_way(other: Descriptor, entry: Descriptor) -> bool:
     return name == entry.annotations.get(REF_NAME) or (name is None and other.digest == entry.digest)
 
 
+def _other_bytes(named: Digest, found: Digest, place: Path) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"the blob {named} has the digest {found}",
+        where=str(place),
+        hint="the file was damaged or changed: copy the whole image again, and find out who writes there",
+    )
+
+
 @contextmanager
 def _open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a file that must be a plain one: a FIFO would block, a device never end."""
@@ -364,8 +373,9 @@ def _disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise UnavailableError(
             f"cannot write the OCI layout: {error.strerror or error}",
             where=str(error.filename or place),
-            hint="free some space, or choose another directory",
+            hint="free some space, or choose another directory" if full else "choose a directory that you can write to",
         ) from error

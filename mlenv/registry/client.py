@@ -204,7 +204,13 @@ def _retry_after(response: requests.Response, pause: float) -> float:
 
 
 def _unreachable(error: Exception, where: str) -> UnavailableError:
-    reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    inner: object = error
+    while nested := next((one for one in getattr(inner, "args", ()) if isinstance(one, Exception)), None) or getattr(
+        inner, "reason", None
+    ):  # requests and urllib3 wrap what happened several times
+        inner = nested
+    text = str(inner).rpartition(": ")[2] if isinstance(inner, Exception) else str(inner)
+    reason = text.splitlines()[0][:300] if text else type(error).__name__
     return UnavailableError(
         f"the registry can't be reached: {reason}",
         where=where,

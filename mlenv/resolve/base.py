@@ -56,7 +56,14 @@ def _pins(previous: LockedPlatform) -> dict[str, str]:
 
 def _image(manifest: EnvironmentManifest, platform: Platform, around: Surroundings, request: Digest) -> ResolvedBase:
     """An image by digest is what it is: there is nothing to upgrade."""
-    image = open_base(manifest.base.image or "", platform, around.cache, project=around.project, offline=around.offline)
+    image = open_base(
+        manifest.base.image or "",
+        platform,
+        around.cache,
+        project=around.project,
+        progress=around.progress,
+        offline=around.offline,
+    )
     base = LockedBase.model_validate(
         {
             "kind": "image",

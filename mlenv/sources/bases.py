@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -139,7 +139,11 @@ def image_facts(base: BaseImage, cache: Cache, *, wanted: str | None = None) -> 
     if remembered := cache.record("base-facts", key):
         return BaseFacts.model_validate(remembered)
     fetch_layers(base)
-    facts = read_facts(_layer_files(base), base.environment, base.platform, wanted=wanted)
+    try:
+        facts = read_facts(_layer_files(base), base.environment, base.platform, wanted=wanted)
+    except ResolutionError as error:
+        problems = [replace(problem, where=problem.where or base.reference) for problem in error.problems]
+        raise ResolutionError(problems=problems) from None
     cache.remember("base-facts", key, facts.model_dump(mode="json"))
     return facts
 

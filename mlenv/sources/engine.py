@@ -57,6 +57,6 @@ def _engine() -> "Iterator[DockerClient]":
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise UnavailableError(
             f"the engine does not answer: {reason}",
-            where="docker-daemon:",
+            where="docker-daemon",
             hint="start Docker, or point DOCKER_HOST at an engine (unix:///var/run/docker.sock is the default)",
         ) from None

@@ -1,6 +1,7 @@
 """The registry client against servers that lie, and against a real registry that wants a password."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +203,13 @@ def test_credentials_go_to_no_realm_that_a_registry_may_not_name(realm: str, rea
 def test_a_registry_elsewhere_may_not_send_us_to_this_machine(place: str, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
         check_destination(place, "https://registry.example.com")
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "127.0.0.1", "::1", "0.0.0.0", "224.0.0.1"])
+def test_a_name_that_stands_for_such_an_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (address, 443))])
+    with pytest.raises(RefusedError, match="leads to"):
+        check_destination("https://metadata.example.com/token", "https://registry.example.com")
 
 
 def test_a_realm_that_redirects_gets_no_second_request() -> None:

@@ -6,8 +6,15 @@ from typing import Any
 import pytest
 from support.made_images import DOCKER, OCI, ROOT, blob, make_image, make_index, offer, tar_of
 
+from mlenv.oci import compression
 from mlenv.oci.layout import Layout
 from mlenv.oci.validate import validate_layout
+
+
+@pytest.fixture(params=["isal", "zlib"], autouse=True)
+def _either_library_inflates(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "zlib":
+        monkeypatch.setattr(compression, "_gzip", gzip)
 
 
 def messages(layout: Path) -> list[str]:
