@@ -19,7 +19,7 @@ from support.registry import Registry
 from support.trees import debian_mirror as find_debian_mirror
 from support.trees import debian_tree
 
-pytest_plugins = ["support.strict_skips", "support.groups"]
+pytest_plugins = ["support.strict_skips", "support.groups", "support.environments"]
 
 Finder = Callable[[str], Path]
 Runner = Callable[[Sequence[str | Path]], "subprocess.CompletedProcess[str]"]
