@@ -26,9 +26,8 @@ from mlenv.resolve.base import resolve_base
 from mlenv.resolve.measure import locked_layer
 from mlenv.resolve.packages import plan_layers, resolve_wheels, wheel_layers
 from mlenv.sources.contents import Contents
-from mlenv.sources.locked import fetch_locked_wheels
 from mlenv.sources.project_files import requirements_digests
-from mlenv.sources.requested import package_request, package_request_digest
+from mlenv.sources.requested import package_request_digest
 from mlenv.sources.surroundings import Surroundings
 
 Requirements = tuple[tuple[str, Digest], ...]
@@ -96,9 +95,6 @@ def _platform(
     venv = measure_layer(contents.venv(facts))
     ours = ([base.layer] if base.layer else []) + [locked_layer("venv", (), venv)]
     groups = plan_layers(wheels, previous, len(base.base.layers) + len(ours) + len(tree_layers), fresh=everything)
-    fetch_locked_wheels(
-        (wheel for group in groups for wheel in group.wheels), package_request(manifest, around), target, around
-    )
     made = PlatformContents(
         platform=platform,
         base_request=base.request,
@@ -107,7 +103,7 @@ def _platform(
         debs=base.debs,
         wheels=wheels,
         trees=trees,
-        layers=(*ours, *wheel_layers(groups, facts, around, previous), *tree_layers),
+        layers=(*ours, *wheel_layers(manifest, groups, facts, target, around, previous), *tree_layers),
     )
     return _with_image(made, image_bytes(manifest.environment, manifest.container, made, base.config))
 

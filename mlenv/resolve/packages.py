@@ -14,6 +14,7 @@ from mlenv.model.tags import PythonTarget
 from mlenv.resolve.measure import WheelGroup, locked_layer, measure_wheels, recall
 from mlenv.sources.contents import Contents
 from mlenv.sources.fetch import Fetch, fetch_all
+from mlenv.sources.locked import fetch_locked_wheels
 from mlenv.sources.packages import ResolvedWheel, resolve_packages
 from mlenv.sources.requested import package_request
 from mlenv.sources.surroundings import Surroundings
@@ -77,13 +78,23 @@ def plan_layers(
 
 
 def wheel_layers(
-    groups: Sequence[WheelGroup], facts: BaseFacts, around: Surroundings, previous: LockedPlatform | None
+    manifest: EnvironmentManifest,
+    groups: Sequence[WheelGroup],
+    facts: BaseFacts,
+    target: PythonTarget,
+    around: Surroundings,
+    previous: LockedPlatform | None,
 ) -> tuple[LockedLayer, ...]:
-    """The layers of all groups: from the earlier lock, from the records, or measured now, whichever comes first."""
+    """The layers of all groups: from the earlier lock, from the records, or measured now, whichever comes first.
+
+    Only where something must be measured are wheels opened, and those that the cache lacks fetched.
+    """
     contents = Contents(around.cache, around.project)
     known = [_from_lock(group, facts, previous) or _recalled(group, facts, contents) for group in groups]
     missing = [group for group, layer in zip(groups, known, strict=True) if layer is None]
     if missing:
+        wheels = [wheel for group in groups for wheel in group.wheels]
+        fetch_locked_wheels(wheels, package_request(manifest, around), target, around)
         refuse_collisions(groups, facts, contents)
         task = around.progress.task("Hashing layers", sum(group.size for group in missing))
         try:

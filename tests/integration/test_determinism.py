@@ -92,7 +92,7 @@ def umask(mask: int) -> Iterator[None]:
 def lock_and_build(folder: Path, cache: Path, how: Variation) -> tuple[str, str]:
     """The text of the lock and the digest of the image."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLENV_", "LC_"))}
-    environ |= {"MLENV_CACHE_DIR": str(cache)} | how.environ
+    environ |= {"MLENV_CACHE_DIR": str(cache), **how.environ}
     digest = ""
     for words in (["lock"], ["build", "-o", "oci:image"]):
         command = [*how.prefix, sys.executable, "-c", how.code, *words]
