@@ -16,7 +16,7 @@ def changes_since(lock: Lock, manifest: EnvironmentManifest, project: Path) -> l
     """What is no longer as it was locked; nothing where the lock is fresh. Reads files of the project only."""
     problems = []
     if manifest.digest != lock.manifest:
-        problems.append(Problem("mlenv.toml says something else than when it was locked", "mlenv.toml"))
+        problems.append(Problem("says something else than when it was locked", "mlenv.toml"))
     locked_files = {one.path: one.digest for one in lock.requirements}
     for path, digest in requirements_digests(manifest, project):
         if locked_files.get(path) != digest:

@@ -18,6 +18,9 @@ def load_lock(path: Path) -> Lock:
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise StaleLockError("there is no lock", where=str(path), hint="run `mlenv lock`") from None
+    except OSError as error:
+        hint = "name a file that you can read with --lock"
+        raise LockFormatError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
     if len(data) > LARGEST:
         raise LockFormatError(f"larger than {LARGEST >> 20} MiB", where=str(path), hint="is it an mlenv.lock at all?")
     try:

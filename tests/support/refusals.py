@@ -66,7 +66,7 @@ class Project:
         ours = {
             "MLENV_CACHE_DIR": str(self.cache),
             "UV_CACHE_DIR": str(self.cache.with_name("uv-cache")),
-            "UV_NO_INDEX": "1",
+            "UV_DEFAULT_INDEX": self.root.with_name("empty-index").as_uri(),
             "UV_NO_CONFIG": "1",
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",

@@ -41,7 +41,8 @@ def make_project(folder: Path, packages: Sequence[str] = ("demo",), base: Mappin
     """A project that is not locked yet, with the wheels `demo` 1.0 and `other` 1.0 in its folder of wheels."""
     project = Project(folder / "project", folder / "cache")
     project.root.mkdir(parents=True)
-    (folder / "tmp").mkdir()
+    for name in ("tmp", "empty-index"):
+        (folder / name).mkdir()
     made = make_base(project, base)
     for name in ("demo", "other"):
         make_wheel(project.root / "wheels", name)
@@ -74,5 +75,6 @@ def copy_project(project: Project, folder: Path) -> Project:
     shutil.copytree(project.root, copied.root, symlinks=True)
     if project.cache.exists():
         shutil.copytree(project.cache, copied.cache)
-    (folder / "tmp").mkdir()
+    for name in ("tmp", "empty-index"):
+        (folder / name).mkdir()
     return copied
