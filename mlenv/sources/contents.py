@@ -57,7 +57,8 @@ class Contents:
             for deb in debs:
                 with self.cache.open(deb.digest) as file:
                     opened.append(open_deb(file, deb.label, spool))
-            yield complete(rootfs_entries(opened))
+            # Debian ships names that differ only in case (linux-libc-dev), and the image has a file system that knows.
+            yield complete(rootfs_entries(opened), fold=False)
 
     def venv(self, facts: BaseFacts) -> list[Entry]:
         """The virtual environment without packages, its interpreter a link to the base's."""
