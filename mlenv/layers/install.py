@@ -78,6 +78,7 @@ class _Installation:
         self._name = name
         self._origin = origin
         self._venv = venv
+        self._venv_files = venv.own_files
         self._site = venv.site_packages + "/"
         self._outside = len(venv.prefix) + 1
         self._rows: list[tuple[str, str, str]] = []
@@ -142,6 +143,8 @@ class _Installation:
         self._add(Entry(target, EntryType.FILE, 0o755, content=content, origin=self._origin), row)
 
     def _add(self, entry: Entry, row: Row) -> None:
+        if entry.path in self._venv_files:
+            raise BadWheelError(f"it brings {entry.path}, which belongs to the environment itself")
         if self.entries.setdefault(entry.path, entry) is not entry:
             raise BadWheelError(f"it installs two files as {entry.path}")
         self._rows.append((self._relative(entry.path), row.hash_text, str(row.size)))

@@ -29,6 +29,12 @@ class Venv:
         """The absolute path that the first line of a script names."""
         return f"/{self.prefix}/bin/python"
 
+    @property
+    def own_files(self) -> frozenset[str]:
+        """The paths that belong to the environment itself."""
+        names = ("python", "python3", f"python{self.python_minor}")
+        return frozenset((f"{self.prefix}/pyvenv.cfg", *(f"{self.scripts}/{name}" for name in names)))
+
     def headers(self, distribution: str) -> str:
         """Where the C headers of a distribution are; `distribution` is its normalised name."""
         return f"{self.prefix}/include/site/python{self.python_minor}/{distribution}"

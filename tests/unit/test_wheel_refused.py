@@ -221,6 +221,8 @@ def test_stronger_hashes_are_checked(algorithm: str, tmp_path: Path) -> None:
         (wheel_parts([CODE], wheel="Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"), "lacks Root-Is-Purelib or Tag"),
         ([part for part in GOOD if not part.name.endswith("RECORD")], "has no demo-1.0.dist-info/RECORD"),
         (wheel_parts([CODE, Part("demo-1.0.data/etc/passwd", b"x")]), "belongs to no scheme"),
+        (wheel_parts([CODE, Part("demo-1.0.data/scripts/python3.13", b"x")]), "belongs to the environment itself"),
+        (wheel_parts([CODE, Part("demo-1.0.data/data/pyvenv.cfg", b"x")]), "belongs to the environment itself"),
         (wheel_parts([CODE, Part("demo-1.0.data/scripts", b"x")]), "belongs to no scheme"),
         (wheel_parts([CODE, Part("demo-1.0.data/scripts/a/b", b"x")]), "no folder of their own"),
         (wheel_parts([CODE, Part("demo-1.0.data/purelib/demo/__init__.py", b"x")]), "installs two files"),
