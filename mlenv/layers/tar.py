@@ -80,9 +80,7 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def _ustar(
-    name: bytes, prefix: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, link: bytes
-) -> bytes:
+def _ustar(name: bytes, prefix: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, link: bytes) -> bytes:
     """One header block. The checksum is a plain sum of bytes, so that its constant parts are summed once."""
     front, front_sum = _front(mode, uid, gid)
     size_field = b"%011o\0" % size
