@@ -53,7 +53,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   install_packages python3-venv || { echo "python3-venv is missing: install it, then run this again" >&2; exit 1; }
 fi
 [ -x "$work/venv/bin/python" ] || "$python" -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$project"
+"$work/venv/bin/python" -m pip install -qq --disable-pip-version-check "$project"
 mlenv="$work/venv/bin/mlenv"
 "$mlenv" --version
 
