@@ -139,6 +139,8 @@ def _only(value: Any, kind: str, *, absent: tuple[str, ...]) -> None:
         raise ValueError(f"not {kind}: not a JSON object")  # noqa: TRY004 -- bad bytes, not a bad call
     if value.get("schemaVersion") == 1:
         raise ValueError("schemaVersion: a manifest of Docker's schema 1, which names no config digest")
+    if value.get("schemaVersion") != 2:
+        raise ValueError("schemaVersion: it must be there and be 2")
     for key in absent:
         if key in value:
             raise ValueError(f"{key}: {kind} has no such field; the document could be read as something else")

@@ -52,9 +52,7 @@ class RootTree:
     def directory(self, path: str) -> None:
         """A directory: one that was there keeps its content, anything else of that name gives way."""
         node = self._at(path, follow_last=False)
-        if node is not None and node.value is None:
-            node.layer = self._layer
-        elif node is not None:
+        if node is not None:
             node.value, node.layer = None, self._layer
 
     def put(self, path: str, value: object) -> None:

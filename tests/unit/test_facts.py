@@ -1,6 +1,7 @@
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import pytest
 from support.made_images import GLIBC, OS_RELEASE, PYTHON, ROOT, File, HardLink, Link, elf, tar_of
@@ -9,6 +10,8 @@ from mlenv.errors import RefusedError, ResolutionError
 from mlenv.layers.entry import Entry, EntryType, Inline
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
+from mlenv.oci import tar_reader
+from mlenv.sources import candidates, root_tree
 from mlenv.sources.facts import entry_files, read_facts, tar_files
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin"}
@@ -275,6 +278,30 @@ PLAIN = tar_of({"a": b"content"}, format=tarfile.USTAR_FORMAT)
 def test_a_hostile_layer_is_refused(tar: bytes, message: str) -> None:
     with pytest.raises(RefusedError, match=message):
         read_facts([tar_files(io.BytesIO(tar))], ENV, Platform.LINUX_AMD64)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [(tar_reader, "_ENTRIES", "more than 3 entries"), (root_tree, "_NODES", "hold more than 3")],
+)
+def test_what_has_no_end_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, message: str
+) -> None:
+    monkeypatch.setattr(module, name, 3)
+    with pytest.raises(RefusedError, match=message):
+        facts({f"l{number}": Link("x") for number in range(5)})
+
+
+def test_too_many_whiteouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root_tree, "_NODES", 20)
+    with pytest.raises(RefusedError, match="deletes more than 20"):
+        facts(ROOT, {f".wh.{number}": b"" for number in range(25)})
+
+
+def test_an_interpreter_of_absurd_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_LARGEST", 100)
+    with pytest.raises(RefusedError, match=r"/usr/local/bin/python3\.12 is \d+ bytes long"):
+        facts(ROOT)
 
 
 def test_devices_are_passed_over() -> None:

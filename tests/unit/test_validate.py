@@ -103,3 +103,21 @@ def test_an_index_that_names_itself_through_others_ends(tmp_path: Path) -> None:
         inner = blob(tmp_path, json.dumps(document).encode(), f"{OCI}.index.v1+json")
     offer(tmp_path, inner)
     assert messages(tmp_path) == ["indexes are nested too deeply"]
+
+
+def test_an_artifact_is_no_image_but_its_blobs_must_be_right_too(tmp_path: Path) -> None:
+    config = blob(tmp_path, b"{}", "application/vnd.oci.empty.v1+json")
+    data = blob(tmp_path, b"weights", "application/x")
+    made = make_image(tmp_path, manifest={"config": config, "layers": [data]})
+    assert messages(tmp_path) == []
+    (tmp_path / "blobs" / data["digest"].replace(":", "/")).write_bytes(b"weight!")
+    assert [one.where.rpartition(" ")[2] for one in validate_layout(Layout(made.layout))] == [data["digest"]]
+
+
+def test_a_folder_that_is_no_layout(tmp_path: Path) -> None:
+    assert messages(tmp_path) == ["not an OCI layout: oci-layout is missing"]
+
+
+def test_a_manifest_that_is_none(tmp_path: Path) -> None:
+    offer(tmp_path, blob(tmp_path, b"{}", f"{OCI}.manifest.v1+json"))
+    assert messages(tmp_path) == ["schemaVersion: it must be there and be 2"]
