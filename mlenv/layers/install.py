@@ -92,18 +92,13 @@ class _Installation:
         contents = self._contents
         skipped = {f"{contents.dist_info}/{name}" for name in _NOT_INSTALLED}
         data = contents.dist_info.removesuffix(".dist-info") + ".data/"
-        site, fd, record = self._site, contents.fd, contents.record
-        for path, file in contents.files.items():
+        for path in contents.files:
             if path in skipped:
                 continue
             if path.startswith(data):
                 self._add_data(path, path.removeprefix(data))
-                continue
-            row = record[path]
-            mode = 0o755 if file.mode & 0o111 else 0o644
-            self._add(
-                Entry(site + path, EntryType.FILE, mode, content=file.content(fd, row.digest), origin=self._origin), row
-            )
+            else:
+                self._add_file(path, self._site + path)
         for program, text in self._launchers.items():
             self._add_generated(f"{self._venv.scripts}/{program}", text, mode=0o755)
 
@@ -123,10 +118,7 @@ class _Installation:
         }
         if scheme not in folders:
             raise BadWheelError(f"{path} lies in .data and belongs to no scheme")
-        file, row = self._contents.files[path], self._contents.record[path]
-        mode = 0o755 if file.mode & 0o111 else 0o644
-        content = file.content(self._contents.fd, row.digest)
-        self._add(Entry(f"{folders[scheme]}/{name}", EntryType.FILE, mode, content=content, origin=self._origin), row)
+        self._add_file(path, f"{folders[scheme]}/{name}")
 
     def _add_script(self, path: str, name: str) -> None:
         if "/" in name:
@@ -137,10 +129,15 @@ class _Installation:
         if is_python_script(self._contents.start(path)):
             script = rewritten(self._contents.read(path), self._venv.interpreter)
             self._add_generated(target, script, mode=0o755)
-            return
-        row = self._contents.record[path]
-        content = self._contents.files[path].content(self._contents.fd, row.digest)
-        self._add(Entry(target, EntryType.FILE, 0o755, content=content, origin=self._origin), row)
+        else:
+            self._add_file(path, target, executable=True)
+
+    def _add_file(self, path: str, target: str, *, executable: bool = False) -> None:
+        """A file of the archive, as it is; scripts are executable whatever the archive says."""
+        file, row = self._contents.files[path], self._contents.record[path]
+        mode = 0o755 if executable or file.mode & 0o111 else 0o644
+        content = file.content(self._contents.fd, row.digest)
+        self._add(Entry(target, EntryType.FILE, mode, content=content, origin=self._origin), row)
 
     def _add(self, entry: Entry, row: Row) -> None:
         if entry.path in self._venv_files:

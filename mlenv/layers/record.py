@@ -29,9 +29,11 @@ def read_record(data: bytes, unlisted: frozenset[str]) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     try:
         for fields in csv.reader(io.StringIO(data.decode("utf-8"), newline="")):
-            if not fields or fields[0] in unlisted:
+            # Some build tools (that of selenium 4.1) put a slash before every path.
+            path = fields[0].removeprefix("/") if fields else ""
+            if not fields or path in unlisted:
                 continue
-            path, row = fields[0], _row(fields)
+            row = _row(fields)
             if rows.setdefault(path, row) != row:
                 raise BadWheelError(f"RECORD lists {path} twice, with different hashes or sizes")
     except (csv.Error, UnicodeDecodeError) as error:

@@ -168,6 +168,13 @@ def test_a_record_that_says_a_line_twice_is_harmless(tmp_path: Path) -> None:
     assert f"{SITE}/a.py" in installed(wheel_parts([Part("a.py", b"x")], record=record), tmp_path)
 
 
+def test_a_record_with_a_slash_before_every_path_is_read(tmp_path: Path) -> None:
+    parts = wheel_parts([Part("a.py", b"x")])
+    record = "".join(f"/{line}\n" for line in record_of(parts[:-1], "demo-1.0.dist-info").splitlines())
+    entries = installed(wheel_parts([Part("a.py", b"x")], record=record), tmp_path)
+    assert text(entries[f"{SITE}/demo-1.0.dist-info/RECORD"]).startswith("a.py,")
+
+
 def test_the_virtual_environment() -> None:
     entries = {
         entry.path: entry for entry in venv_entries(Venv(python_minor="3.14"), "/usr/local/bin/python3.14", "3.14.2")
