@@ -9,6 +9,8 @@ import tomllib
 from collections import Counter
 from typing import Annotated, Any, Final, Literal, Self
 
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mlenv.errors import LockFormatError, Problem
@@ -63,6 +65,14 @@ class LockedWheel(_Value):
     digest: Digest
     size: Size
     requested: bool = False
+
+    @model_validator(mode="after")
+    def _named_as_its_file(self) -> Self:
+        name, version, _, _ = parse_wheel_filename(self.filename)  # InvalidWheelFilename is a ValueError
+        if name != self.name or version != Version(self.version):
+            msg = f"{self.filename} is not a wheel of {self.name} {self.version}"
+            raise ValueError(msg)
+        return self
 
 
 class LockedDeb(_Value):

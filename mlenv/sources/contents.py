@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlenv.errors import StaleLockError
+from mlenv.errors import RefusedError, StaleLockError
 from mlenv.layers.entry import Entry
 from mlenv.layers.layer import complete
 from mlenv.layers.tree import tree_digest, tree_entries
@@ -19,6 +19,7 @@ from mlenv.model.manifest import FileTree
 from mlenv.sources.cache import Cache
 
 PREFIX = "opt/venv"
+_EDITED = "the lock was edited, or the archive's index lies: lock again from another mirror and compare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ class Contents:
             opened = []
             for deb in debs:
                 with self.cache.open(deb.digest) as file:
-                    opened.append(open_deb(file, deb.label, spool))
+                    one = open_deb(file, deb.label, spool)
+                if (one.name, one.version, one.architecture) != (deb.name, deb.version, deb.architecture):
+                    found = f"{one.name} {one.version} {one.architecture}"
+                    raise RefusedError(
+                        f"the package of that digest is {found}", where=f"mlenv.lock {deb.label}", hint=_EDITED
+                    )
+                opened.append(one)
             # Debian ships names that differ only in case (linux-libc-dev), and the image has a file system that knows.
             yield complete(rootfs_entries(opened), fold=False)
 

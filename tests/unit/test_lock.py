@@ -81,6 +81,8 @@ def test_a_later_version_is_refused() -> None:
     [
         (("recipe = 1", "recipe = 2"), "recipe"),
         (("size = 7 }", "size = -7 }"), "platforms[0].debs[0].size"),
+        (('name = "beta", version = "1.0"', 'name = "beta", version = "1.1"'), "is not a wheel of beta 1.1"),
+        (("beta-1.0-py3-none-any.whl", "beta.whl"), "platforms[0].wheels[1]"),
         (("size = 7 }", "size = 7.0 }"), "platforms[0].debs[0].size"),
         (("size = 7 }", f"size = {1 << 60} }}"), "platforms[0].debs[0].size"),
         (("size = 7 }", "size = 7, url = 'x' }"), "platforms[0].debs[0].url"),
