@@ -1,9 +1,7 @@
 """The whole of `mlenv build`: the image, checked against the lock, where the user wants it."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlenv.build.image import Places, chosen, image_name, write_image
 from mlenv.build.outputs import check_output, write_output
@@ -48,10 +46,8 @@ def build_image(
         with LayoutWriter(output.path) as out:
             written = write_image(lock, wanted, out, places, name=name, tag=output.tag)
     else:
-        folder = around.cache.root / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as staging:
-            with LayoutWriter(Path(staging) / "layout", durable=False) as out:
+        with around.cache.temporary_folder() as staging:
+            with LayoutWriter(staging / "layout", durable=False) as out:
                 written = write_image(lock, wanted, out, places, name=name)
             write_output(out.path, written, name, output, around.progress)
     return Image(name, written.digest, tuple(one.platform for one in wanted), str(output))

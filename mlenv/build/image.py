@@ -14,13 +14,13 @@ from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
 from mlenv.oci.descriptor import Descriptor, ImagePlatform
 from mlenv.oci.layout import LayoutWriter
-from mlenv.sources.bases import BaseImage, open_base
+from mlenv.sources.bases.images import BaseImage, open_base
 from mlenv.sources.contents import Contents
 from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.locked import fetch_locked_debs, fetch_locked_wheels
+from mlenv.sources.packages.uv_project import PackageRequest
 from mlenv.sources.requested import debian_request, package_request
 from mlenv.sources.surroundings import Surroundings
-from mlenv.sources.uv_project import PackageRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
 """From a finished image in a layout to where the user wants it: another layout, an archive, an engine."""
 
-import errno
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlenv.build.archive import archive, contents, reachable
-from mlenv.errors import UnavailableError, UsageError
+from mlenv.errors import UsageError
 from mlenv.model.progress import SILENT, Progress
 from mlenv.oci.descriptor import CONTAINERD_NAME, INDEX_TYPES, REF_NAME, Descriptor
 from mlenv.oci.layout import Layout, LayoutWriter
 from mlenv.oci.reference import Output, Reference, Transport
 from mlenv.sources.engine import load_image
+from mlenv.sources.whole_file import write_whole
 
 
 def write_output(layout: Path, image: Descriptor, name: str, output: Output, progress: Progress = SILENT) -> None:
@@ -76,7 +74,7 @@ def _to_archive(
     what = contents(source, image, docker=docker)
     task = progress.task(str(output), what.size())
     try:
-        _write_whole(output.path, _counted(archive(source, what), task.advance))
+        write_whole(output.path, _counted(archive(source, what), task.advance))
     finally:
         task.finish()
 
@@ -105,26 +103,3 @@ def _counted(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterato
     for chunk in chunks:
         advance(len(chunk))
         yield chunk
-
-
-def _write_whole(path: Path, chunks: Iterator[bytes]) -> None:
-    """Write a file beside its place, flush it to the disk, and rename it: all of it or nothing."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise UnavailableError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            hint="free some space, or choose another place" if full else "choose a folder that you can write to",
-        ) from error

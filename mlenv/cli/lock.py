@@ -39,7 +39,7 @@ def lock(
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.resolve.lock import resolve_lock  # noqa: PLC0415 -- as above
-        from mlenv.sources.bases import latest_digest  # noqa: PLC0415 -- as above
+        from mlenv.sources.bases.images import latest_digest  # noqa: PLC0415 -- as above
         from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above

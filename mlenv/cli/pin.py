@@ -21,7 +21,7 @@ def pin(
     """Write the digest that each image has now behind its name; comments and the rest stay as they are."""
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.model.manifest_edit import image_references, is_pinned, pin_text  # noqa: PLC0415 -- quick --help
-        from mlenv.sources.bases import latest_digest  # noqa: PLC0415 -- as above
+        from mlenv.sources.bases.images import latest_digest  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import read_manifest_text, replace_manifest_text  # noqa: PLC0415 -- as above
 
         text = read_manifest_text(manifest)

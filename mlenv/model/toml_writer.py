@@ -50,8 +50,7 @@ def _is_array_of_tables(value: Any) -> bool:
     if not isinstance(value, list | tuple):
         return False
     return any(
-        isinstance(cell, Mapping)
-        or (isinstance(cell, list | tuple) and any(isinstance(one, Mapping) for one in cell))
+        isinstance(cell, Mapping) or (isinstance(cell, list | tuple) and any(isinstance(one, Mapping) for one in cell))
         for row in value
         if isinstance(row, Mapping)
         for cell in row.values()
@@ -78,11 +77,7 @@ def _scalar(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    return (
-        '"'
-        + "".join(_ESCAPES.get(c) or (c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}") for c in text)
-        + '"'
-    )
+    return '"' + "".join(_ESCAPES.get(c) or (c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}") for c in text) + '"'
 
 
 def _key(key: str) -> str:

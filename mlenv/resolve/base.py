@@ -10,11 +10,11 @@ from mlenv.model.lock import LockedBase, LockedDeb, LockedLayer, LockedPlatform
 from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.platform import Platform
 from mlenv.resolve.measure import deb_key, locked_layer, measure, recall, remember
-from mlenv.sources.bases import image_facts, open_base
+from mlenv.sources.bases.facts import entry_files, read_facts
+from mlenv.sources.bases.images import image_facts, open_base
 from mlenv.sources.contents import Contents
 from mlenv.sources.debian.fetch import fetch_debs
 from mlenv.sources.debian.resolve import resolve_debian
-from mlenv.sources.facts import entry_files, read_facts
 from mlenv.sources.requested import base_request_digest, debian_request
 from mlenv.sources.surroundings import Surroundings
 from mlenv.sources.threads import Stop

@@ -15,7 +15,7 @@ from mlenv.resolve.measure import WheelGroup, locked_layer, measure_wheels, reca
 from mlenv.sources.contents import Contents
 from mlenv.sources.fetch import Fetch, fetch_all
 from mlenv.sources.locked import fetch_locked_wheels
-from mlenv.sources.packages import ResolvedWheel, resolve_packages
+from mlenv.sources.packages.resolve import ResolvedWheel, resolve_packages
 from mlenv.sources.requested import package_request
 from mlenv.sources.surroundings import Surroundings
 

@@ -139,6 +139,22 @@ class Cache:
         finally:
             path.unlink(missing_ok=True)
 
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        """An empty folder in `tmp/`, gone at the end with all that is in it; what is written to it is the caller's."""
+        with _writing(self.root / "tmp", (*_NO_PLACE, errno.ENOENT)):
+            (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+            folder = self.root / "tmp" / secrets.token_hex(16)
+            folder.mkdir(mode=0o700)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):  # as above
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
     def adopt(self, file: BinaryIO, digest: Digest) -> None:
         """Make a temporary file, whose bytes the caller hashed as it wrote them, the blob of that digest."""
         target = self.path(digest)

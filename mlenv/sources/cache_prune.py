@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,7 +76,7 @@ def _remove(folder: Path, doomed: Callable[[Path, os.stat_result], bool]) -> tup
     for path, status in _files(folder):
         if doomed(path, status):
             try:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if stat.S_ISDIR(status.st_mode) else path.unlink(missing_ok=True)
             except OSError as error:
                 raise unwritable(error, path, doing="remove") from error
             count, size = count + 1, size + status.st_size

@@ -1,12 +1,11 @@
 """mlenv.lock, read from and written to the disk."""
 
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from mlenv.errors import LockFormatError, StaleLockError
 from mlenv.model.lock import Lock
+from mlenv.sources.whole_file import write_whole
 
 LARGEST = 64 << 20
 
@@ -30,19 +29,10 @@ def load_lock(path: Path) -> Lock:
 
 
 def write_lock(path: Path, lock: Lock) -> bool:
-    """Write a lock, whole or not at all; False where the file holds the same bytes already."""
+    """Write a lock, whole or not at all; False where the file holds the same bytes already. UnavailableError."""
     data = lock.to_toml().encode()
     with suppress(FileNotFoundError):
         if path.read_bytes() == data:
             return False
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, [data])
     return True

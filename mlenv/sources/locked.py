@@ -10,8 +10,8 @@ from mlenv.errors import UnavailableError
 from mlenv.model.lock import LockedDeb, LockedWheel
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.debian.request import DebianRequest
+from mlenv.sources.packages.uv_project import PackageRequest
 from mlenv.sources.surroundings import Surroundings
-from mlenv.sources.uv_project import PackageRequest
 
 
 def fetch_locked_wheels(
@@ -23,7 +23,7 @@ def fetch_locked_wheels(
         return
     _refuse_offline(around, [wheel.filename for wheel in missing])
     from mlenv.sources.fetch import Fetch, fetch_all
-    from mlenv.sources.packages import PinnedWheel, locate_wheels
+    from mlenv.sources.packages.resolve import PinnedWheel, locate_wheels
 
     pins = [PinnedWheel(wheel.name, wheel.version, wheel.filename, wheel.digest) for wheel in missing]
     urls = locate_wheels(pins, request, target, environ=around.environ, progress=around.progress)

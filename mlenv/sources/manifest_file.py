@@ -1,7 +1,5 @@
 """mlenv.toml on the disk."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +8,7 @@ from mlenv.errors import ManifestError, MlenvError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.manifest_toml import parse_manifest, unpinned_images
+from mlenv.sources.whole_file import write_whole
 
 LARGEST = 1 << 20
 
@@ -68,13 +67,4 @@ def create_file(path: Path, text: str) -> None:
 def replace_manifest_text(path: Path, text: str) -> None:
     """Put another text in the place of a manifest's, whole or not at all; its permissions and a link to it stay."""
     target = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), target.stat().st_mode & 0o777)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    write_whole(target, [text.encode()], mode=target.stat().st_mode & 0o777)

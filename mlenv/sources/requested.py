@@ -7,8 +7,8 @@ from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
 from mlenv.oci.canonical import canonical_json
 from mlenv.sources.debian.request import DebianRequest
+from mlenv.sources.packages.uv_project import BoundIndex, PackageRequest
 from mlenv.sources.surroundings import Surroundings
-from mlenv.sources.uv_project import BoundIndex, PackageRequest
 
 
 def debian_request(manifest: EnvironmentManifest, platform: Platform, around: Surroundings) -> DebianRequest:

@@ -175,7 +175,14 @@ class DockerBuild:
         (self.context / "uv").chmod(0o755)
         archive = bench.folder / "base.tar"
         bench.mlenv(
-            "build", "-q", "--manifest", "base.toml", "--lock", "base.lock", "-o", f"docker-archive:{archive}:bench-base:1"
+            "build",
+            "-q",
+            "--manifest",
+            "base.toml",
+            "--lock",
+            "base.lock",
+            "-o",
+            f"docker-archive:{archive}:bench-base:1",
         )
         self._docker("load", "-q", "-i", str(archive))
         mount = "--mount=type=bind,source=wheels,target=/wheels --mount=type=bind,source=uv,target=/uv"

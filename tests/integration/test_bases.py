@@ -29,7 +29,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
 from mlenv.oci import compression
 from mlenv.registry import client
-from mlenv.sources.bases import BaseImage, fetch_layers, image_facts, latest_digest, open_base, open_layer
+from mlenv.sources.bases.images import BaseImage, fetch_layers, image_facts, latest_digest, open_base, open_layer
 from mlenv.sources.cache import Cache
 
 Finder = Callable[[str], Path]

@@ -17,7 +17,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
 from mlenv.sources.cache import Cache
 from mlenv.sources.fetch import Fetch, fetch_all
-from mlenv.sources.packages import (
+from mlenv.sources.packages.resolve import (
     BoundIndex,
     PackageRequest,
     PinnedWheel,

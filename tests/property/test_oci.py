@@ -21,8 +21,8 @@ from mlenv.oci.reference import Reference, Target
 from mlenv.oci.strict_json import parse_json
 from mlenv.oci.tar_reader import TarKind, TarReader
 from mlenv.registry.authorization import Challenge
-from mlenv.sources.facts import read_facts, tar_files
-from mlenv.sources.root_tree import Link, RootTree
+from mlenv.sources.bases.facts import read_facts, tar_files
+from mlenv.sources.bases.root_tree import Link, RootTree
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64).map(Digest)

@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,7 +112,7 @@ class Project:
             text=True,
         ) as process:
             while not when() and process.poll() is None:
-                pass
+                time.sleep(0.002)
             process.send_signal(number)
             out, err = process.communicate(timeout=60)
         return Result(process.returncode, out, err, self.changed_since(was))
@@ -130,9 +133,17 @@ class Project:
         return str(entry["digest"])
 
     def locked_digest(self) -> str:
-        result = self.run("inspect", "--json")
-        assert result.status == 0, result.err
-        return str(json.loads(result.out)["platforms"][0]["image"]["manifest"])
+        lock = tomllib.loads(self.lock.read_text())
+        return str(lock["platforms"][0]["image"]["manifest"])
+
+
+def any_larger(paths: Iterable[Path], size: int = 0) -> bool:
+    """Whether one of the files, which come and go meanwhile, has more than `size` bytes."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path.stat().st_size > size:
+                return True
+    return False
 
 
 def _fingerprint(path: Path) -> str:

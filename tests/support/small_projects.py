@@ -31,7 +31,7 @@ def make_wheel(
         metadata=metadata,
         wheel=wheel,
     )
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-{tag}.whl"
     path.write_bytes(zip_bytes(parts))
     return path

@@ -11,8 +11,8 @@ from mlenv.layers.entry import Entry, EntryType, Inline
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
 from mlenv.oci import tar_reader
-from mlenv.sources import candidates, root_tree
-from mlenv.sources.facts import entry_files, read_facts, tar_files
+from mlenv.sources.bases import candidates, root_tree
+from mlenv.sources.bases.facts import entry_files, read_facts, tar_files
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin"}
 DEBIAN = {name: content for name, content in ROOT.items() if not name.startswith("usr/local")}

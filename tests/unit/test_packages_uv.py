@@ -11,12 +11,12 @@ from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.index_credentials import with_credentials
-from mlenv.sources.pylock import chosen_wheels, read_pylock
-from mlenv.sources.requirements_files import read_requirements
-from mlenv.sources.uv import PROJECT, Outcome, clean_environment, uv_platform
-from mlenv.sources.uv_messages import failure, without_wheel
-from mlenv.sources.uv_project import BoundIndex, PackageRequest, rfc3339
+from mlenv.sources.packages.credentials import with_credentials
+from mlenv.sources.packages.pylock import chosen_wheels, read_pylock
+from mlenv.sources.packages.requirements_files import read_requirements
+from mlenv.sources.packages.uv import PROJECT, Outcome, clean_environment, uv_platform
+from mlenv.sources.packages.uv_messages import failure, without_wheel
+from mlenv.sources.packages.uv_project import BoundIndex, PackageRequest, rfc3339
 
 TARGET = PythonTarget(Platform.LINUX_AMD64, "glibc", "2.41", "3.13.5")
 

@@ -5,7 +5,7 @@ import re
 from mlenv.errors import ManifestError, MlenvError, RefusedError, ResolutionError, UnavailableError
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.uv import PROJECT, Outcome
+from mlenv.sources.packages.uv import PROJECT, Outcome
 
 # The frame that older versions draw is not read as text: the multiplication sign in it is meant.
 _FRAME = re.compile(r"^[\s\u00d7│├╰─▶·]*(?:error:|cause:|Caused by:|warning:)?\s*")

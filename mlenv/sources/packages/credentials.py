@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote, urlsplit
 
 from mlenv.sources.http import origin
-from mlenv.sources.uv_project import PackageRequest
+from mlenv.sources.packages.uv_project import PackageRequest
 
 
 def with_credentials(url: str, request: PackageRequest, environ: Mapping[str, str]) -> str:

@@ -14,14 +14,14 @@ from packaging.utils import canonicalize_name
 from mlenv.errors import MlenvError, ResolutionError
 from mlenv.model.progress import SILENT, Progress
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.index_credentials import with_credentials
-from mlenv.sources.locate import PinnedWheel, locate_wheels
-from mlenv.sources.package_inputs import read_inputs, requirement
-from mlenv.sources.pylock import ResolvedWheel, chosen_wheels, read_pylock
-from mlenv.sources.uv import Outcome
-from mlenv.sources.uv_messages import failure, without_wheel
-from mlenv.sources.uv_project import BoundIndex, Compilation, PackageRequest
-from mlenv.sources.wheel_gap import missing_wheels
+from mlenv.sources.packages.credentials import with_credentials
+from mlenv.sources.packages.inputs import read_inputs, requirement
+from mlenv.sources.packages.locate import PinnedWheel, locate_wheels
+from mlenv.sources.packages.pylock import ResolvedWheel, chosen_wheels, read_pylock
+from mlenv.sources.packages.uv import Outcome
+from mlenv.sources.packages.uv_messages import failure, without_wheel
+from mlenv.sources.packages.uv_project import BoundIndex, Compilation, PackageRequest
+from mlenv.sources.packages.wheel_gap import missing_wheels
 
 __all__ = [
     "BoundIndex",

@@ -24,9 +24,9 @@ from mlenv.oci.descriptor import LAYER_TYPES, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout
 from mlenv.oci.reference import Reference, Transport
-from mlenv.sources.base_blobs import BlobSource, LayoutBlobs, RegistryBlobs
+from mlenv.sources.bases.blobs import BlobSource, LayoutBlobs, RegistryBlobs
+from mlenv.sources.bases.facts import BaseFile, read_facts, tar_files
 from mlenv.sources.cache import Cache
-from mlenv.sources.facts import BaseFile, read_facts, tar_files
 
 MAX_LAYERS = 64
 _CONNECTIONS = 4

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlenv.errors import ManifestError
-from mlenv.sources.uv import run_uv
-from mlenv.sources.uv_messages import condensed
+from mlenv.sources.packages.uv import run_uv
+from mlenv.sources.packages.uv_messages import condensed
 
 
 def export(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> str:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from mlenv.errors import ManifestError, Problem, ResolutionError
 from mlenv.model.tags import PythonTarget, target_tags
-from mlenv.sources.pylock import available_tags, no_wheel, read_pylock, wheel_tags
-from mlenv.sources.uv_project import Compilation
+from mlenv.sources.packages.pylock import available_tags, no_wheel, read_pylock, wheel_tags
+from mlenv.sources.packages.uv_project import Compilation
 
 _OLDEST_PYTHON = 8  # 3.8: what only ran on older ones is called by its source distribution
 

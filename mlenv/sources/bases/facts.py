@@ -18,8 +18,8 @@ from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
 from mlenv.oci.strict_json import shown
 from mlenv.oci.tar_reader import Stream, TarKind, TarReader
-from mlenv.sources.candidates import Binary, Text, read_candidate
-from mlenv.sources.root_tree import Link, RootTree
+from mlenv.sources.bases.candidates import Binary, Text, read_candidate
+from mlenv.sources.bases.root_tree import Link, RootTree
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CUDA = ("CUDA_VERSION", "NVIDIA_REQUIRE_CUDA", "NV_CUDNN_VERSION", "NCCL_VERSION")

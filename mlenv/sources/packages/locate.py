@@ -10,11 +10,11 @@ from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.http import shown
-from mlenv.sources.index_credentials import with_credentials
-from mlenv.sources.package_inputs import read_inputs, requirement
-from mlenv.sources.pylock import read_pylock
-from mlenv.sources.uv_messages import failure
-from mlenv.sources.uv_project import Compilation, PackageRequest
+from mlenv.sources.packages.credentials import with_credentials
+from mlenv.sources.packages.inputs import read_inputs, requirement
+from mlenv.sources.packages.pylock import read_pylock
+from mlenv.sources.packages.uv_messages import failure
+from mlenv.sources.packages.uv_project import Compilation, PackageRequest
 
 _Offer = tuple[Digest | None, str]  # what is said of a file's bytes, and where they are
 

@@ -12,10 +12,10 @@ from mlenv.errors import ManifestError, ResolutionError
 from mlenv.model.digest import Digest
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.pylock import ResolvedWheel, chosen_wheels, read_pylock
-from mlenv.sources.requirements_files import ListedRequirement, check_reference, read_requirements
-from mlenv.sources.uv_lock import export
-from mlenv.sources.uv_project import PackageRequest
+from mlenv.sources.packages.pylock import ResolvedWheel, chosen_wheels, read_pylock
+from mlenv.sources.packages.requirements_files import ListedRequirement, check_reference, read_requirements
+from mlenv.sources.packages.uv_lock import export
+from mlenv.sources.packages.uv_project import PackageRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from mlenv.model.tags import PythonTarget
-from mlenv.sources.uv import PROJECT, Outcome, compile_arguments, run_uv
+from mlenv.sources.packages.uv import PROJECT, Outcome, compile_arguments, run_uv
 
 
 @dataclass(frozen=True, slots=True)
