@@ -26,7 +26,10 @@ def debian_request(manifest: EnvironmentManifest, platform: Platform, around: Su
 
 
 def package_request(manifest: EnvironmentManifest, around: Surroundings) -> PackageRequest:
-    """The Python packages and the indexes that they may come from. uv runs in a folder of its own: paths are absolute."""
+    """The Python packages and the indexes that they may come from.
+
+    Paths are absolute, because uv runs in a folder of its own.
+    """
     python, project = manifest.python, around.project.absolute()
     return PackageRequest(
         packages=python.packages,

@@ -136,11 +136,9 @@ class Bench:
         shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as cache:
             python = ["--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_40"]
-            subprocess.run(
-                [find_uv_bin(), "pip", "install", "-q", "--no-deps", "--no-index", *python, "--target", target]
-                + ["--cache-dir", cache, *sorted(self.wheels.iterdir())],
-                check=True,
-            )
+            options = ["-q", "--no-deps", "--no-index", *python, "--target", target, "--cache-dir", cache]
+            wheels = sorted(self.wheels.iterdir())
+            subprocess.run([find_uv_bin(), "pip", "install", *map(str, options), *wheels], check=True)
 
 
 def floor_of(path: Path, out: object) -> None:
@@ -197,7 +195,9 @@ class DockerBuild:
 
     def _docker(self, *arguments: str) -> str:
         program = shutil.which("docker", path="/usr/bin:/bin") or "docker"
-        done = subprocess.run([program, *arguments], env=self.environ, cwd=self.context, capture_output=True, text=True)
+        done = subprocess.run(
+            [program, *arguments], env=self.environ, cwd=self.context, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             sys.exit(f"docker {arguments[0]} failed:\n{done.stderr[-3000:]}")
         return done.stdout.strip()
