@@ -12,7 +12,7 @@ from mlenv.errors import RefusedError, StaleLockError
 from mlenv.layers.entry import Entry
 from mlenv.layers.layer import complete
 from mlenv.layers.tree import tree_digest, tree_entries
-from mlenv.layers.wheel import Venv, Wheel, open_wheel, venv_entries
+from mlenv.layers.wheels.wheel import Venv, Wheel, open_wheel, venv_entries
 from mlenv.model.facts import BaseFacts
 from mlenv.model.lock import LockedDeb, LockedTree, LockedWheel
 from mlenv.model.manifest import FileTree
@@ -50,8 +50,8 @@ class Contents:
     @contextmanager
     def debian(self, debs: Sequence[LockedDeb]) -> Iterator[list[Entry]]:
         """The root file system that Debian packages make. Their data is unpacked into one temporary file."""
-        from mlenv.layers.deb import open_deb  # noqa: PLC0415 -- a build with an image base needs no Debian reader
-        from mlenv.layers.debian_root import rootfs_entries  # noqa: PLC0415 -- as above
+        from mlenv.layers.debian.deb import open_deb  # noqa: PLC0415 -- a build with an image base needs no Debian reader
+        from mlenv.layers.debian.root import rootfs_entries  # noqa: PLC0415 -- as above
 
         with self.cache.temporary() as spool:
             opened = []

@@ -6,8 +6,8 @@ import tempfile
 from support.debs import Item, make_deb
 
 from mlenv.layers.complete import complete
-from mlenv.layers.deb import open_deb
-from mlenv.layers.debian_root import rootfs_entries
+from mlenv.layers.debian.deb import open_deb
+from mlenv.layers.debian.root import rootfs_entries
 from mlenv.layers.layer import measure_layer
 
 DEBS = [

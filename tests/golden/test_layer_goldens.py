@@ -18,7 +18,7 @@ from support.wheels import STORED, Part, wheel_file, wheel_parts
 
 from mlenv.layers.entry import Entry, EntryType, FileContent, Inline, Stored
 from mlenv.layers.layer import complete, measure_layer, write_layer
-from mlenv.layers.wheel import Venv, open_wheel, venv_entries
+from mlenv.layers.wheels.wheel import Venv, open_wheel, venv_entries
 from mlenv.model.digest import Digest
 
 LISTINGS = Path(__file__).with_name("layers")

@@ -19,8 +19,8 @@ from support import home, programs
 
 from mlenv.errors import SignatureError
 from mlenv.layers.complete import complete
-from mlenv.layers.deb import Deb, open_deb
-from mlenv.layers.debian_root import rootfs_entries
+from mlenv.layers.debian.deb import Deb, open_deb
+from mlenv.layers.debian.root import rootfs_entries
 from mlenv.layers.entry import Entry, EntryType, Inline, Stored
 from mlenv.layers.layer import MeasuredLayer, measure_layer
 from mlenv.model.platform import Platform

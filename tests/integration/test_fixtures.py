@@ -127,6 +127,6 @@ def test_without_network_not_even_loopback_answers(
 def test_nothing_is_imported_from_the_checkout() -> None:
     if os.environ.get("MLENV_TEST_INSTALLED") != "1":
         return  # a developer may well test the checkout
-    import mlenv  # noqa: PLC0415 - the point of the test
+    import mlenv
 
     assert "site-packages" in Path(str(mlenv.__file__)).parts

@@ -161,6 +161,29 @@ def test_a_build_goes_straight_into_an_engine_under_another_name(
     assert_runs(without_image, name, assorted)
 
 
+def test_an_engine_pulls_the_platform_that_it_needs_by_the_locked_digest(
+    all_engines: Engine, published: str, assorted: BuiltEnvironment
+) -> None:
+    name = f"{published}@{assorted.platform(AMD64).image.manifest}"
+    image = all_engines.client().images.pull(name)
+    try:
+        assert image.id == expected_id(all_engines, assorted)
+        assert all_engines.run(name, read_only=True) == "grüß dich 30\n"
+    finally:
+        all_engines.client().images.remove(name, force=True)
+
+    # By the index: the engine chooses from it. The containerd store then calls the image by the index.
+    name = f"{published}@{assorted.lock.index}"
+    image = all_engines.client().images.pull(name)
+    try:
+        image = all_engines.client().images.get(name)
+        whole = str(assorted.lock.index)
+        assert image.id == (whole if all_engines.store == "containerd" else expected_id(all_engines, assorted))
+        assert all_engines.run(name, read_only=True) == "grüß dich 30\n"
+    finally:
+        all_engines.client().images.remove(name, force=True)
+
+
 def assert_runs(engine: Engine, name: str, environment: BuiltEnvironment) -> None:
     """The engine has the assorted image under that name, as what the lock says, and runs it."""
     image = engine.client().images.get(name)

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import shutil
 import subprocess
 import tarfile
 import zlib
@@ -117,24 +118,57 @@ def compare(program: Path, root: Path, specification: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_what_umoci_unpacks_is_what_the_locked_mtrees_describe(
-    assorted: BuiltEnvironment, require_tool: Finder, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def unpacked(
+    assorted: BuiltEnvironment, require_tool: Finder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The root file system that umoci makes of the amd64 image."""
     require_root("umoci gives files their owners")
-    image = tmp_path / "image"
-    manifest = assorted.build(f"oci:{image}", AMD64)
+    folder = tmp_path_factory.mktemp("umoci")
+    manifest = assorted.build(f"oci:{folder}/image", AMD64)
     assert manifest == assorted.platform(AMD64).image.manifest
+    image = f"{folder}/image:{assorted.lock.environment.version}"
+    subprocess.run([require_tool("umoci"), "unpack", "--image", image, folder / "bundle"], check=True)
+    yield folder / "bundle" / "rootfs"
+    shutil.rmtree(folder)
+
+
+def test_what_umoci_unpacks_is_what_the_locked_mtrees_describe(
+    unpacked: Path, assorted: BuiltEnvironment, require_tool: Finder
+) -> None:
     program = require_tool("mtree")
     specification = expected_tree(assorted, assorted.platform(AMD64))
+    assert compare(program, unpacked, specification) == (0, "")
 
-    bundle = tmp_path / "bundle"
-    tag = assorted.lock.environment.version
-    subprocess.run([require_tool("umoci"), "unpack", "--image", f"{image}:{tag}", bundle], check=True)
+    # And mtree does look: another content, mode or link than is there is a difference.
+    numpy = "opt/venv/lib/python3.13/site-packages/numpy/__init__.py"
+    for path, field, value in (
+        (numpy, "sha256digest", "0" * 64),
+        (numpy, "mode", "0755"),
+        ("bin", "link", "usr/sbin"),
+        ("srv/app/two\\040words.txt", "uid", "1"),
+    ):
+        status, differences = compare(program, unpacked, with_field(specification, path, field, value))
+        assert status != 0
+        assert path.replace("\\040", " ") in differences.replace("\\s", " ")
 
-    assert compare(program, bundle / "rootfs", specification) == (0, "")
-    numpy = bundle / "rootfs/opt/venv/lib/python3.13/site-packages/numpy/__init__.py"
-    numpy.write_bytes(numpy.read_bytes().replace(b"N", b"n", 1))
-    status, differences = compare(program, bundle / "rootfs", specification)
-    assert status != 0
-    assert "numpy/__init__.py" in differences
-    assert "sha256" in differences
+
+def with_field(specification: str, path: str, field: str, value: str) -> str:
+    """The mtree text with one field of one entry changed."""
+    (line,) = (one for one in specification.splitlines() if one.startswith(f"./{path} "))
+    changed = " ".join(f"{field}={value}" if one.startswith(f"{field}=") else one for one in line.split(" "))
+    assert changed != line
+    return specification.replace(line, changed)
+
+
+def test_debians_own_tools_find_the_locked_packages(
+    unpacked: Path, assorted: BuiltEnvironment, require_tool: Finder
+) -> None:
+    query: list[str | Path] = [require_tool("dpkg-query"), f"--admindir={unpacked}/var/lib/dpkg"]
+    form = "${Package} ${Version} ${Architecture} ${db:Status-Status}\n"
+    listed = subprocess.run([*query, "--show", f"--showformat={form}"], capture_output=True, text=True, check=True)
+    assert sorted(listed.stdout.splitlines()) == sorted(
+        f"{deb.name} {deb.version} {deb.architecture} installed" for deb in assorted.platform(AMD64).debs
+    )
+    owner = subprocess.run([*query, "--search", "/usr/bin/python3.13"], capture_output=True, text=True, check=True)
+    assert owner.stdout == "python3.13-minimal: /usr/bin/python3.13\n"

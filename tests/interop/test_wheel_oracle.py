@@ -22,7 +22,7 @@ from support.wheels import STORED, Part, hash_text, squeezed, wheel_file, wheel_
 from uv import find_uv_bin
 
 from mlenv.layers.layer import complete, measure_layer, write_layer
-from mlenv.layers.wheel import Venv, open_wheel, venv_entries
+from mlenv.layers.wheels.wheel import Venv, open_wheel, venv_entries
 
 PYTHON = "3.11"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux1_x86_64")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.debs import COMPRESS, Item, ar, make_deb, tar
 
 from mlenv.errors import RefusedError
-from mlenv.layers.deb import open_deb
+from mlenv.layers.debian.deb import open_deb
 
 ITEMS = [
     Item("./usr/", mode=0o755),

@@ -18,7 +18,7 @@ from mlenv.errors import RefusedError
 from mlenv.layers.entry import Deflated, Entry, EntryType, Inline, Stored
 from mlenv.layers.inflate import ZLIB, fastest
 from mlenv.layers.layer import complete, measure_layer, write_layer
-from mlenv.layers.wheel import Venv, open_wheel
+from mlenv.layers.wheels.wheel import Venv, open_wheel
 
 # Characters of one to four bytes; unlike in case and normalisation, so that no two paths are one file elsewhere.
 _NAMES = st.text("abcxyz019._- \u00e9\u65e5\U0001f40d", min_size=1, max_size=70).filter(

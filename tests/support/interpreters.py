@@ -71,7 +71,7 @@ def uv_cache() -> Path:
 
 def uv() -> str:
     """The uv that came with mlenv."""
-    import uv as package  # noqa: PLC0415 - not needed to collect the tests
+    import uv as package
 
     return str(package.find_uv_bin())
 

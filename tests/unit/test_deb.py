@@ -11,7 +11,7 @@ import pytest
 from support.debs import Item, ar, make_deb, tar
 
 from mlenv.errors import RefusedError
-from mlenv.layers.deb import Deb, open_deb
+from mlenv.layers.debian.deb import Deb, open_deb
 from mlenv.layers.entry import Entry, EntryType, Stored
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.debs import MadeDeb, make_deb
 
 from mlenv.errors import ResolutionError
-from mlenv.layers.debrelation import Relation, compare_versions, parse_relations
+from mlenv.layers.debian.relation import Relation, compare_versions, parse_relations
 from mlenv.sources.debian.closure import resolve_closure
 from mlenv.sources.debian.index import PackageIndex
 

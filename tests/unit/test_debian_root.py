@@ -11,8 +11,8 @@ from support.debs import Item, MadeDeb, make_deb
 
 from mlenv.errors import ResolutionError
 from mlenv.layers.complete import complete
-from mlenv.layers.deb import Deb, open_deb
-from mlenv.layers.debian_root import rootfs_entries
+from mlenv.layers.debian.deb import Deb, open_deb
+from mlenv.layers.debian.root import rootfs_entries
 from mlenv.layers.entry import Entry, EntryType, Inline, Stored
 
 

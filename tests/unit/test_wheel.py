@@ -11,7 +11,7 @@ from support.wheels import STORED, Part, hash_text, record_of, wheel_file, wheel
 
 from mlenv.layers.entry import Deflated, Entry, EntryType, Inline, Stored
 from mlenv.layers.layer import complete, measure_layer
-from mlenv.layers.wheel import Venv, open_wheel, venv_entries
+from mlenv.layers.wheels.wheel import Venv, open_wheel, venv_entries
 
 SITE = "opt/venv/lib/python3.13/site-packages"
 NAME = "demo-1.0-py3-none-any.whl"

@@ -9,10 +9,10 @@ import pytest
 from support.wheels import STORED, Part, changed, hash_text, record_of, squeezed, wheel_file, wheel_parts, zip_bytes
 
 from mlenv.errors import MlenvError, RefusedError
-from mlenv.layers import zip as zip_module
 from mlenv.layers.inflate import ZLIB, Inflater, fastest
 from mlenv.layers.layer import complete, measure_layer
-from mlenv.layers.wheel import Venv, open_wheel
+from mlenv.layers.wheels import zip as zip_module
+from mlenv.layers.wheels.wheel import Venv, open_wheel
 
 CODE = Part("demo/__init__.py", b"print('hello')\n" * 100)
 GOOD = wheel_parts([CODE])

@@ -14,7 +14,7 @@ from typing import Any
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
 
 from mlenv.errors import Problem, ResolutionError
-from mlenv.layers.debrelation import Group, Relation
+from mlenv.layers.debian.relation import Group, Relation
 from mlenv.sources.debian.index import Package, PackageIndex
 
 _ROUNDS = 20_000

@@ -11,7 +11,7 @@ from functools import cached_property, cmp_to_key
 from urllib.parse import quote
 
 from mlenv.errors import RefusedError
-from mlenv.layers.debrelation import Group, Relation, compare_versions, parse_relations, valid_version
+from mlenv.layers.debian.relation import Group, Relation, compare_versions, parse_relations, valid_version
 from mlenv.model.digest import Digest
 from mlenv.sources.debian.request import ANOTHER_MIRROR
 

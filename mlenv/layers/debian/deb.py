@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mlenv.errors import RefusedError
-from mlenv.layers.debar import Part, read_parts, unpack
-from mlenv.layers.debtar import Member, read_members
+from mlenv.layers.debian.ar import Part, read_parts, unpack
+from mlenv.layers.debian.data_tar import Member, read_members
 from mlenv.layers.entry import Content, Entry, EntryType, Stored
 
 _CONTROL_CAP = 64 << 20  # bytes of control.tar, inflated

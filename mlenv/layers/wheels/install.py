@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from mlenv.layers.entry import Entry, EntryType, Inline
 from mlenv.layers.inflate import BrokenStreamError, unpacked
-from mlenv.layers.record import Row, write_record
-from mlenv.layers.scripts import is_python_script, launchers, rewritten
-from mlenv.layers.venv import Venv
-from mlenv.layers.wheel_error import BadWheelError
-from mlenv.layers.zip import ZipEntry
+from mlenv.layers.wheels.record import Row, write_record
+from mlenv.layers.wheels.scripts import is_python_script, launchers, rewritten
+from mlenv.layers.wheels.venv import Venv
+from mlenv.layers.wheels.wheel_error import BadWheelError
+from mlenv.layers.wheels.zip import ZipEntry
 
 MAX_WHOLE = 64 << 20
 """The most bytes of a file that is read whole: METADATA, RECORD, WHEEL, entry_points.txt, a script to rewrite."""

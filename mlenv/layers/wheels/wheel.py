@@ -16,11 +16,11 @@ from packaging.version import InvalidVersion, Version
 from mlenv.errors import RefusedError
 from mlenv.layers.complete import fold_name
 from mlenv.layers.entry import Entry
-from mlenv.layers.install import Contents, installed, read_whole
-from mlenv.layers.record import Row, read_record
-from mlenv.layers.venv import Venv, venv_entries
-from mlenv.layers.wheel_error import BadWheelError
-from mlenv.layers.zip import ZipEntry, read_zip
+from mlenv.layers.wheels.install import Contents, installed, read_whole
+from mlenv.layers.wheels.record import Row, read_record
+from mlenv.layers.wheels.venv import Venv, venv_entries
+from mlenv.layers.wheels.wheel_error import BadWheelError
+from mlenv.layers.wheels.zip import ZipEntry, read_zip
 
 __all__ = ["Venv", "Wheel", "open_wheel", "venv_entries"]
 

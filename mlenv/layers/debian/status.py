@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from mlenv.layers.content import Reader
-from mlenv.layers.deb import Deb
+from mlenv.layers.debian.deb import Deb
 from mlenv.layers.entry import Entry, EntryType, Inline
 
 _ADMIN = "var/lib/dpkg"

@@ -3,7 +3,7 @@
 import configparser
 import re
 
-from mlenv.layers.wheel_error import BadWheelError
+from mlenv.layers.wheels.wheel_error import BadWheelError
 
 _SECTIONS = ("console_scripts", "gui_scripts")
 _NAME = re.compile(r"\w[\w.+-]*")

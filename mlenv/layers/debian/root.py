@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from mlenv.errors import ResolutionError
 from mlenv.layers.complete import same
-from mlenv.layers.deb import Deb
-from mlenv.layers.debian_generated import generated_entries
-from mlenv.layers.debian_status import status_entries
-from mlenv.layers.debrelation import parse_relations
+from mlenv.layers.debian.deb import Deb
+from mlenv.layers.debian.generated import generated_entries
+from mlenv.layers.debian.relation import parse_relations
+from mlenv.layers.debian.status import status_entries
 from mlenv.layers.entry import Entry, EntryType
 
 _MERGED = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64", "lib32", "libx32")}

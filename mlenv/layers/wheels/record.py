@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlenv.layers.wheel_error import BadWheelError
+from mlenv.layers.wheels.wheel_error import BadWheelError
 
 _DIGEST_SIZES = {"sha256": 32, "sha384": 48, "sha512": 64}
 

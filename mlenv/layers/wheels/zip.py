@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct, unpack_from
 
 from mlenv.layers.entry import Deflated, Stored
-from mlenv.layers.wheel_error import BadWheelError
+from mlenv.layers.wheels.wheel_error import BadWheelError
 
 MAX_ENTRIES = 200_000
 MAX_TOTAL = 64 << 30

@@ -1,0 +1,1 @@
+"""Debian packages -> the entries of a root file system."""

@@ -1,0 +1,1 @@
+"""Wheels -> the entries of an installed virtual environment."""
