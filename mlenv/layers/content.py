@@ -80,7 +80,7 @@ def _late(content: FileContent) -> Iterator[bytes]:
     hasher = hashlib.sha256()
     size = 0
     try:
-        fd = os.open(content.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(content.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _changed(content, error.strerror or "it cannot be opened") from None
     with os.fdopen(fd, "rb", buffering=0) as file:
