@@ -15,10 +15,10 @@ model = LogisticRegression(max_iter=500).fit(iris.data, iris.target)
 class Predictions(BaseHTTPRequestHandler):
     """GET / is the health check; POST / takes {"features": [[four numbers], …]}."""
 
-    def do_GET(self) -> None:  # noqa: N802 -- the name is http.server's
+    def do_GET(self) -> None:
         self.answer(200, {"model": "iris", "accuracy": round(float(model.score(iris.data, iris.target)), 3)})
 
-    def do_POST(self) -> None:  # noqa: N802 -- as above
+    def do_POST(self) -> None:
         try:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             classes = model.predict(request["features"])
