@@ -9,7 +9,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
 from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.platform import Platform
-from mlenv.oci.layout import LayoutWriter
+from mlenv.oci.layout_writer import LayoutWriter
 from mlenv.oci.reference import Output, Transport
 from mlenv.sources.surroundings import Surroundings
 

@@ -13,7 +13,7 @@ from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
 from mlenv.oci.descriptor import Descriptor, ImagePlatform
-from mlenv.oci.layout import LayoutWriter
+from mlenv.oci.layout_writer import LayoutWriter
 from mlenv.sources.bases.images import BaseImage, open_base
 from mlenv.sources.contents import Contents
 from mlenv.sources.debian.request import DebianRequest

@@ -10,7 +10,7 @@ from mlenv.layers.layer import LayerDigest, write_layer
 from mlenv.model.lock import LockedLayer, PlatformContents
 from mlenv.model.progress import Task
 from mlenv.oci.descriptor import Descriptor
-from mlenv.oci.layout import LayoutWriter
+from mlenv.oci.layout_writer import LayoutWriter
 from mlenv.sources.bases.images import BaseImage, open_layer
 from mlenv.sources.contents import Contents
 from mlenv.sources.threads import Stop, run_all

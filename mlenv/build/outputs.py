@@ -7,7 +7,8 @@ from mlenv.build.archive import archive, contents, reachable
 from mlenv.errors import UsageError
 from mlenv.model.progress import SILENT, Progress
 from mlenv.oci.descriptor import CONTAINERD_NAME, INDEX_TYPES, REF_NAME, Descriptor
-from mlenv.oci.layout import Layout, LayoutWriter
+from mlenv.oci.layout import Layout
+from mlenv.oci.layout_writer import LayoutWriter
 from mlenv.oci.reference import Output, Reference, Transport
 from mlenv.sources.engine import load_image
 from mlenv.sources.whole_file import write_whole

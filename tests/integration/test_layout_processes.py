@@ -9,7 +9,8 @@ import pytest
 
 from mlenv.model.digest import Digest
 from mlenv.oci.descriptor import OCI_MANIFEST, Descriptor
-from mlenv.oci.layout import Layout, LayoutWriter
+from mlenv.oci.layout import Layout
+from mlenv.oci.layout_writer import LayoutWriter
 
 
 def _write(path: Path, name: str) -> None:

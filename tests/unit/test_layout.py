@@ -11,7 +11,8 @@ from support.made_images import blob, make_image, offer
 from mlenv.errors import DigestMismatchError, RefusedError, UnavailableError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.oci.descriptor import CONTAINERD_NAME, OCI_MANIFEST, REF_NAME, Descriptor
-from mlenv.oci.layout import Layout, LayoutWriter
+from mlenv.oci.layout import Layout
+from mlenv.oci.layout_writer import LayoutWriter
 
 
 def files(folder: Path) -> set[str]:
