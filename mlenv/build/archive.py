@@ -52,7 +52,7 @@ def contents(layout: Layout, image: Descriptor, *, docker: Reference | None = No
     """What goes into the archive of an image; `image` carries its names as annotations.
 
     With `docker`, a name with a tag, a manifest.json is added whose Config and Layers point into the layout's blobs:
-    what every engine since 1.10 loads, while a layout alone needs Engine 25.
+    what every engine since 1.10 loads, while a layout alone loads only into the containerd store.
     """
     blobs, manifests = reachable(layout, image)
     files = {"oci-layout": LAYOUT_FILE, "index.json": ImageIndex(manifests=(image,)).to_bytes()}
