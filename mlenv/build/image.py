@@ -99,27 +99,24 @@ def _write_layers(
 ) -> None:
     """Write the layers that the layout does not have; only for these is anything fetched."""
     around = places.around
-    work: dict[Digest, LayerWork] = {}
+    work: dict[Digest, LayerWork | BaseCopy] = {
+        layer.digest: BaseCopy(base, layer) for base in filter(None, bases.values()) for layer in base.layers
+    }
+    for platform in reversed(platforms):  # of several that have the same layer, the first one makes it
+        work |= {layer.digest: LayerWork(layer, platform) for layer in platform.layers}
+    # All are looked for at once: where nothing changed, the time goes into hashing them, which every core can do.
+    present = out.present({digest: one.layer.size for digest, one in work.items()}, jobs=around.jobs)
+    missing = [one for digest, one in work.items() if digest not in present]
     for platform in platforms:
-        missing = [layer for layer in platform.layers if layer.digest not in work]
-        work |= {one.digest: LayerWork(one, platform) for one in missing if not out.has(one.digest, one.size)}
-    for platform in platforms:
-        kinds = [one.layer for one in work.values() if one.platform is platform]
-        wheels = [platform.wheel(name) for layer in kinds if layer.kind == "wheels" for name in layer.contents]
+        layers = [one.layer for one in missing if isinstance(one, LayerWork) and one.platform is platform]
+        wheels = [platform.wheel(name) for layer in layers if layer.kind == "wheels" for name in layer.contents]
         target = PythonTarget.of(platform.platform, platform.base.facts)
         fetch_locked_wheels(wheels, places.packages(), target, around)
-        if any(layer.kind == "debian" for layer in kinds):
+        if any(layer.kind == "debian" for layer in layers):
             fetch_locked_debs(platform.debs, places.debian(platform), around)
-    copies = {
-        layer.digest: BaseCopy(base, layer)
-        for base in filter(None, bases.values())
-        for layer in base.layers
-        if not out.has(layer.digest, layer.size)
-    }
-    everything: list[LayerWork | BaseCopy] = [*work.values(), *copies.values()]
-    task = around.progress.task("Writing layers", sum(one.layer.size for one in everything))
+    task = around.progress.task("Writing layers", sum(one.layer.size for one in missing))
     try:
-        make_layers(everything, Contents(around.cache, around.project), out, task, around.jobs)
+        make_layers(missing, Contents(around.cache, around.project), out, task, around.jobs)
     finally:
         task.finish()
 
