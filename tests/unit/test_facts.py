@@ -57,6 +57,13 @@ def test_an_earlier_directory_of_path_goes_before_a_higher_version() -> None:
     assert facts(both, env={}).python == "3.12.4"  # the engines' own PATH
 
 
+def test_a_base_with_a_virtual_environment_where_ours_goes() -> None:
+    taken = ROOT | {"opt/venv/pyvenv.cfg": b"home = /usr/bin\n"}
+    with pytest.raises(ResolutionError, match="a virtual environment at /opt/venv already"):
+        facts(taken)
+    assert facts(taken, {"opt/.wh.venv": b""}) == facts(ROOT | {"opt/venv": None})
+
+
 def test_the_highest_version_of_a_directory_counts_by_number() -> None:
     assert facts(ROOT | {"usr/local/bin/python3.9": python("3.9.1")}).python == "3.12.4"
     assert (

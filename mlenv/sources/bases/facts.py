@@ -72,7 +72,7 @@ def read_facts(
 
     `environment` is that of the image's config. `wanted` is major.minor of the interpreter that the user asks for;
     without it the highest in the first directory of PATH that has any is taken. Raises ResolutionError where the
-    base has no such Python, or one for another processor; RefusedError where a layer is broken.
+    base has no such Python, one for another processor, or something at /opt/venv; RefusedError where a layer is broken.
     """
     tree = RootTree()
     for layer in layers:
@@ -86,6 +86,11 @@ def read_facts(
         raise ResolutionError(
             f"the base's {path} is not for {platform.architecture} but {_MACHINES.get(binary.machine, 'another one')}",
             hint=f"choose a base for {platform}",
+        )
+    if any(tree.names("opt/venv")):
+        raise ResolutionError(
+            "the base has a virtual environment at /opt/venv already, whose packages no lock would name",
+            hint="use the image that it was made on as the base, and name its packages in mlenv.toml",
         )
     libc, version = _libc(tree, binary, platform)
     return BaseFacts(
