@@ -154,7 +154,9 @@ def without_venv(layout: Path) -> str:
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
     def get(descriptor: dict[str, str]) -> dict[str, Any]:
-        return json.loads((layout / "blobs" / "sha256" / descriptor["digest"].removeprefix("sha256:")).read_bytes())
+        name = descriptor["digest"].removeprefix("sha256:")
+        document: dict[str, Any] = json.loads((layout / "blobs" / "sha256" / name).read_bytes())
+        return document
 
     index = json.loads((layout / "index.json").read_bytes())
     manifest = get(index["manifests"][0])

@@ -25,6 +25,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CUDA = ("CUDA_VERSION", "NVIDIA_REQUIRE_CUDA", "NV_CUDNN_VERSION", "NCCL_VERSION")
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9._+~-]")  # os-release(5) allows fewer still
 _NAME = re.compile(r"python3\.(\d{1,2})")
+_VENV, _TAKEN = "opt/venv", "a file where ours would go"
 _MACHINES = {62: "amd64", 183: "arm64"}
 
 
@@ -87,7 +88,7 @@ def read_facts(
             f"the base's {path} is not for {platform.architecture} but {_MACHINES.get(binary.machine, 'another one')}",
             hint=f"choose a base for {platform}",
         )
-    if any(tree.names("opt/venv")):
+    if any(tree.names(_VENV)):
         raise ResolutionError(
             "the base has a virtual environment at /opt/venv already, whose packages no lock would name",
             hint="use the image that it was made on as the base, and name its packages in mlenv.toml",
@@ -112,7 +113,8 @@ def _lay(tree: RootTree, file: BaseFile) -> None:
         case TarKind.HARDLINK:
             tree.put(file.path, tree.get(file.link))
         case TarKind.FILE:
-            tree.put(file.path, read_candidate(file.path, file.size, file.read()))
+            found = read_candidate(file.path, file.size, file.read())
+            tree.put(file.path, found or (_TAKEN if file.path.startswith(f"{_VENV}/") else None))
         case TarKind.OTHER:
             tree.put(file.path, None)
 
