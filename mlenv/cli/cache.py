@@ -37,7 +37,7 @@ def show(
         terminal.result(data, "\n".join(lines))
 
 
-@app.command()
+@app.command(short_help="Remove what is left over or unused.")
 def prune(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,

@@ -12,7 +12,9 @@ from mlenv.cli.terminal import Terminal
 def init(
     *,
     manifest: ManifestOption = MANIFEST,
-    name: Annotated[str, typer.Option(help="The environment's name; by default that of the folder.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="The environment's name; by default that of the folder.")
+    ] = "",
     with_schema: Annotated[
         bool, typer.Option("--schema/--no-schema", help="Also write the JSON Schema, for editors.")
     ] = True,

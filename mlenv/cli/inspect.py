@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def inspect(
     target: Annotated[
-        str, typer.Argument(metavar="[TARGET]", help="oci:DIR[:TAG] or oci-archive:FILE; the lock where left out.")
+        str, typer.Argument(metavar="TARGET", help="oci:DIR[:TAG] or oci-archive:FILE; the lock where left out.")
     ] = "",
     manifest: ManifestOption = MANIFEST,
     lock_file: LockOption = None,

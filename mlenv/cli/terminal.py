@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,7 +62,8 @@ class Terminal:
     def say(self, message: str) -> None:
         """One line on standard error for whoever watches."""
         if not self.quiet:
-            typer.echo(message, err=True)
+            with suppress(BrokenPipeError):  # nobody reads: no reason to leave work half done
+                typer.echo(message, err=True)
 
     def failed(self, error: BaseException) -> int:
         """Say what went wrong; the exit status that it means."""
