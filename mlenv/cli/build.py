@@ -26,7 +26,7 @@ def build(
             metavar="OUTPUT",
             help="oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME:TAG.",
         ),
-    ],
+    ] = "oci:image",
     manifest: ManifestOption = MANIFEST,
     lock_file: LockOption = None,
     platform: Annotated[
