@@ -1,5 +1,6 @@
 """Loads an image into a Docker engine, and looks whether it is the one that was meant."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,9 @@ def _engine() -> "Iterator[DockerClient]":
         finally:
             client.close()
     except (docker.errors.DockerException, requests.RequestException) as error:
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        # docker-py wraps what the socket said in a sentence of its own and a tuple.
+        plain = re.search(r"\w+Error\(\d+, '([^']+)'\)", str(error))
+        reason = plain[1] if plain else next(iter(str(error).splitlines()), type(error).__name__)[:300]
         raise UnavailableError(
             f"the engine does not answer: {reason}",
             where="docker-daemon",

@@ -20,9 +20,9 @@ def test_a_registry(locked: Project) -> None:
     )
 
 
-def test_no_output_option(locked: Project) -> None:
-    assert_refused(locked.run("build"), status=2, says=["--output", "mlenv build --help"])
-    assert_refused(locked.run("build", "--json"), status=2, says=["--output"], json_=True)
+def test_an_option_without_its_value(locked: Project) -> None:
+    assert_refused(locked.run("build", "--output"), status=2, says=["--output", "mlenv build --help"])
+    assert_refused(locked.run("build", "--json", "--output"), status=2, says=["--output"], json_=True)
 
 
 def test_a_platform_that_does_not_exist(locked: Project) -> None:
@@ -78,7 +78,11 @@ def test_where_nobody_may_write(locked: Project, output: str) -> None:
 def test_an_engine_that_does_not_answer(locked: Project, tmp_path: Path) -> None:
     environ = {"DOCKER_HOST": f"unix://{tmp_path}/nobody.sock"}
     result = locked.run("build", "--output", "docker-daemon:small:1", environ=environ)
-    assert_refused(result, status=6, says=["docker-daemon:", "the engine does not answer", "DOCKER_HOST"])
+    assert_refused(
+        result,
+        status=6,
+        says=["docker-daemon:", "the engine does not answer: No such file or directory", "DOCKER_HOST"],
+    )
     assert list((locked.cache / "tmp").iterdir()) == []
 
 

@@ -27,12 +27,14 @@ def forget(project: Project, path: Path) -> None:
 def test_versions_that_contradict_one_another(project: Project) -> None:
     make_wheel(project.root / "wheels", "needy", needs=["demo>=2"])
     project.edit('"demo"', '"demo", "needy"')
-    assert_refused(project.run("lock"), status=5, says=["no set of packages fits", "needy", "demo>=2"])
+    assert_refused(
+        project.run("lock"), status=5, says=["mlenv.toml python: no set of packages fits", "needy", "demo>=2"]
+    )
 
 
 def test_a_package_that_does_not_exist(project: Project) -> None:
     project.edit('"demo"', '"demo", "nowhere"')
-    assert_refused(project.run("lock"), status=5, says=["nowhere"])
+    assert_refused(project.run("lock"), status=5, says=["mlenv.toml python: ", "nowhere", "check its name"])
 
 
 def test_no_wheel_for_this_base(project: Project) -> None:

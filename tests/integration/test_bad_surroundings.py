@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from support import programs
 from support.index import serve, write_pages
 from support.refusals import Project, Result, assert_refused, assert_whole_blobs
+from support.registry import Registry
 from support.small_projects import make_wheel
 
 BUILD = ("build", "--output", "oci:out")
@@ -145,6 +147,33 @@ def test_something_else_in_a_wheels_place(locked: Project, kind: str) -> None:
     else:
         os.mkfifo(victim)
     assert_heals(locked, locked.run(*BUILD), [victim.name, "it was removed"])
+
+
+@pytest.fixture
+def pulled(project: Project, registry: Registry, require_tool: Callable[[str], Path]) -> Project:
+    """A locked project whose base came from a registry, and lies in the cache."""
+    name = f"{registry.host}/bad-surroundings/base"
+    source = f"oci:{project.root / 'base'}:1"
+    copy = [str(require_tool("skopeo")), "copy", "--preserve-digests", "--dest-tls-verify=false"]
+    subprocess.run([*copy, source, f"docker://{name}:1"], check=True, capture_output=True)
+    project.edit("oci:base@", f"{name}@")
+    result = project.run("lock")
+    assert result.status == 0, result.err
+    return project
+
+
+@pytest.mark.parametrize("which", ["manifest", "config", "layer"])
+def test_a_poisoned_blob_of_a_base(pulled: Project, which: str) -> None:
+    base = tomllib.loads(pulled.lock.read_text())["platforms"][0]["base"]
+    digest = base["layers"][0]["digest"] if which == "layer" else base[which]
+    victim = pulled.cache / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    poison(victim)
+    result = pulled.run(*BUILD)
+    if result.status:
+        assert_heals(pulled, result, [victim.name])
+    else:
+        assert pulled.image_digest() == pulled.locked_digest()
+    assert_whole_blobs(pulled.cache / "blobs" / "sha256")
 
 
 def records(project: Project, kind: str) -> list[Path]:

@@ -135,4 +135,5 @@ def _refusal(question: Compilation, outcome: Outcome, target: PythonTarget) -> M
     error = failure(outcome, target)
     if not isinstance(error, ResolutionError):
         return error
-    return missing_wheels(question, without_wheel(outcome), target) or error
+    error = missing_wheels(question, without_wheel(outcome), target) or error
+    return ResolutionError(problems=[replace(one, where=one.where or "mlenv.toml python") for one in error.problems])

@@ -64,13 +64,16 @@ def failure(outcome: Outcome, target: PythonTarget | None) -> MlenvError:
             )
         if _SYNTAX.search(text):
             return ManifestError(sentences, hint=hints or "write it as PEP 508 has it: name[extra]==1.2; marker")
-        return UnavailableError(f"uv failed: {sentences}", hint=hints or "see what uv says with -v")
+        return UnavailableError(
+            f"uv failed: {sentences}", hint=hints or "run the command again with -vv, and report it if it stays"
+        )
     fits = f" {target}" if target is not None else ""
     if "exclude-newer" in hints:
         hints = hints.partition(" Consider using")[0] + " An index that tells no upload times has nothing that old."
-    return ResolutionError(
-        f"no set of packages fits{fits}: {sentences}", hint=hints or "relax one of these requirements"
-    )
+    hint = "relax one of these requirements, or choose a base that fits them"
+    if "was not found in the package registry" in sentences:
+        hint = "check its name; where it lies elsewhere, name that place in [[python.indexes]] or python.find-links"
+    return ResolutionError(f"no set of packages fits{fits}: {sentences}", hint=hints or hint)
 
 
 def condensed(messages: str) -> tuple[str, str]:
