@@ -116,7 +116,7 @@ def _write_layers(
             fetch_locked_debs(platform.debs, places.debian(platform), around)
     task = around.progress.task("Writing layers", sum(one.layer.size for one in missing))
     try:
-        make_layers(missing, Contents(around.cache, around.project), out, task, around.jobs)
+        make_layers(missing, Contents(around.cache, around.project, around.jobs), out, task, around.jobs)
     finally:
         task.finish()
 

@@ -1,6 +1,6 @@
 """A locked layer -> its blob in an OCI layout. A blob whose digest is not the locked one never gets its name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from mlenv.oci.descriptor import Descriptor
 from mlenv.oci.layout_writer import LayoutWriter
 from mlenv.sources.bases.images import BaseImage, open_layer
 from mlenv.sources.contents import Contents
-from mlenv.sources.threads import Stop, run_all
+from mlenv.sources.threads import Stop, run_largest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,15 @@ class BaseCopy:
 def make_layers(
     work: Sequence[LayerWork | BaseCopy], contents: Contents, out: LayoutWriter, task: Task, jobs: int
 ) -> None:
-    """Write all blobs, the largest first so that no thread ends long after the others."""
+    """Write all blobs."""
 
-    def job(one: LayerWork | BaseCopy) -> Callable[[Stop], None]:
+    def write(one: LayerWork | BaseCopy, stop: Stop) -> None:
         if isinstance(one, BaseCopy):
-            return lambda stop: _copy(one, out, task, stop)
-        return lambda stop: _make(one, contents, out, task, stop)
+            _copy(one, out, task, stop)
+        else:
+            _make(one, contents, out, task, stop)
 
-    run_all([job(one) for one in sorted(work, key=lambda one: -one.layer.size)], jobs)
+    run_largest_first(work, lambda one: one.layer.size, write, jobs)
 
 
 def _make(work: LayerWork, contents: Contents, out: LayoutWriter, task: Task, stop: Stop) -> None:

@@ -102,7 +102,7 @@ def _debian(
         LockedDeb(name=d.name, version=d.version, architecture=d.architecture, digest=d.sha256, size=d.size)
         for d in resolved
     )
-    contents = Contents(around.cache, around.project)
+    contents = Contents(around.cache, around.project, around.jobs)
     key = deb_key(debs)
     with contents.debian(debs) as entries:
         facts = read_facts([entry_files(entries)], {}, platform, wanted=manifest.python.version)

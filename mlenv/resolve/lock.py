@@ -85,7 +85,7 @@ def _platform(
     everything = upgrade is True
     base = resolve_base(manifest, platform, around, previous, upgrade=everything)
     facts = base.base.facts
-    contents = Contents(around.cache, around.project)
+    contents = Contents(around.cache, around.project, around.jobs)
 
     target = PythonTarget.of(platform, facts)
     request = package_request_digest(manifest, requirements, target)

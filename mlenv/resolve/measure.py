@@ -4,9 +4,8 @@ Making a wheel's layer costs little more than reading it, so what is kept is its
 the recipe, the wheels, and the paths that they are installed to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mlenv.layers.entry import Entry
 from mlenv.layers.layer import MeasuredLayer, measure_layer
@@ -15,7 +14,7 @@ from mlenv.model.facts import BaseFacts
 from mlenv.model.lock import RECIPE_VERSION, LockedDeb, LockedLayer, LockedWheel
 from mlenv.model.progress import Task
 from mlenv.sources.contents import PREFIX, Contents
-from mlenv.sources.threads import Stop, run_all
+from mlenv.sources.threads import Stop, run_largest_first
 
 RECORDS = "layers"
 
@@ -78,18 +77,13 @@ def measure(entries: list[Entry], stop: Stop, task: Task) -> MeasuredLayer:
 def measure_wheels(
     groups: Sequence[WheelGroup], facts: BaseFacts, contents: Contents, task: Task, jobs: int
 ) -> list[MeasuredLayer]:
-    """The layers of several groups of wheels, the largest first so that no thread ends long after the others."""
+    """The layers of several groups of wheels, in their order."""
 
-    def work(group: WheelGroup) -> Callable[[Stop], MeasuredLayer]:
-        def one(stop: Stop) -> MeasuredLayer:
-            with contents.wheels(group.wheels, facts) as entries:
-                return remember(contents, group.key(facts), measure(entries, stop, task))
+    def one(group: WheelGroup, stop: Stop) -> MeasuredLayer:
+        with contents.wheels(group.wheels, facts) as entries:
+            return remember(contents, group.key(facts), measure(entries, stop, task))
 
-        return one
-
-    order = sorted(range(len(groups)), key=lambda index: -groups[index].size)
-    results: dict[int, Any] = dict(zip(order, run_all([work(groups[index]) for index in order], jobs), strict=True))
-    return [results[index] for index in range(len(groups))]
+    return run_largest_first(groups, lambda group: group.size, one, jobs)
 
 
 def locked_layer(kind: str, contents: Sequence[str], layer: MeasuredLayer) -> LockedLayer:

@@ -89,7 +89,7 @@ def wheel_layers(
 
     Only where something must be measured are wheels opened, and those that the cache lacks fetched.
     """
-    contents = Contents(around.cache, around.project)
+    contents = Contents(around.cache, around.project, around.jobs)
     known = [_from_lock(group, facts, previous) or _recalled(group, facts, contents) for group in groups]
     missing = [group for group, layer in zip(groups, known, strict=True) if layer is None]
     if missing:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlenv.errors import RefusedError, StaleLockError
 from mlenv.layers.entry import Entry
@@ -17,17 +19,23 @@ from mlenv.model.facts import BaseFacts
 from mlenv.model.lock import LockedDeb, LockedTree, LockedWheel
 from mlenv.model.manifest import FileTree
 from mlenv.sources.cache import Cache
+from mlenv.sources.threads import Stop, run_largest_first
+
+if TYPE_CHECKING:
+    from mlenv.layers.debian.deb import Deb
 
 PREFIX = "opt/venv"
+_MOST_DECOMPRESSORS = 4  # each may take the 128 MiB of memory that a package asks for
 _EDITED = "the lock was edited, or the archive's index lies: lock again from another mirror and compare"
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Where the content of layers is taken from. `project` is the folder that mlenv.toml lies in."""
+    """Where the content of layers is taken from: `project` is the folder of mlenv.toml. `jobs` threads may open it."""
 
     cache: Cache
     project: Path
+    jobs: int = 1
 
     @contextmanager
     def wheels(self, wheels: Sequence[LockedWheel], facts: BaseFacts) -> Iterator[list[Entry]]:
@@ -49,23 +57,39 @@ class Contents:
 
     @contextmanager
     def debian(self, debs: Sequence[LockedDeb]) -> Iterator[list[Entry]]:
-        """The root file system that Debian packages make. Their data is unpacked into one temporary file."""
-        from mlenv.layers.debian.deb import open_deb  # noqa: PLC0415 -- a build with an image base needs no Debian reader
-        from mlenv.layers.debian.root import rootfs_entries  # noqa: PLC0415 -- as above
+        """The root file system that Debian packages make. Each thread unpacks into a temporary file of its own."""
+        from mlenv.layers.debian.root import rootfs_entries  # noqa: PLC0415 -- an image base needs no Debian reader
 
-        with self.cache.temporary() as spool:
-            opened = []
-            for deb in debs:
-                with self.cache.open(deb.digest) as file:
-                    one = open_deb(file, deb.label, spool)
-                if (one.name, one.version, one.architecture) != (deb.name, deb.version, deb.architecture):
-                    found = f"{one.name} {one.version} {one.architecture}"
-                    raise RefusedError(
-                        f"the package of that digest is {found}", where=f"mlenv.lock {deb.label}", hint=_EDITED
-                    )
-                opened.append(one)
+        threads = min(self.jobs, _MOST_DECOMPRESSORS, len(debs))
+        with ExitStack() as stack:
+            spools: SimpleQueue[BinaryIO] = SimpleQueue()
+            for _ in range(threads):
+                spools.put(stack.enter_context(self.cache.temporary()))
+
+            def one(locked: LockedDeb, stop: Stop) -> "Deb":
+                stop.check()
+                spool = spools.get()
+                try:
+                    return self._deb(locked, spool)
+                finally:
+                    spools.put(spool)
+
+            opened = run_largest_first(debs, lambda deb: deb.size, one, threads)
             # Debian ships names that differ only in case (linux-libc-dev), and the image has a file system that knows.
             yield complete(rootfs_entries(opened), fold=False)
+
+    def _deb(self, locked: LockedDeb, spool: BinaryIO) -> "Deb":
+        """One package, unpacked at the end of `spool`; refused where it is not the one that the lock names."""
+        from mlenv.layers.debian.deb import open_deb  # noqa: PLC0415 -- as above
+
+        with self.cache.open(locked.digest) as file:
+            deb = open_deb(file, locked.label, spool)
+        if (deb.name, deb.version, deb.architecture) != (locked.name, locked.version, locked.architecture):
+            found = f"{deb.name} {deb.version} {deb.architecture}"
+            raise RefusedError(
+                f"the package of that digest is {found}", where=f"mlenv.lock {locked.label}", hint=_EDITED
+            )
+        return deb
 
     def venv(self, facts: BaseFacts) -> list[Entry]:
         """The virtual environment without packages, its interpreter a link to the base's."""

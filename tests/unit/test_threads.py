@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlenv.sources.threads import Stop, run_all
+from mlenv.sources.threads import Stop, run_all, run_largest_first
 
 
 def test_results_come_in_the_order_of_the_work() -> None:
@@ -41,3 +41,16 @@ def test_the_first_failure_stops_the_rest() -> None:
 
     with pytest.raises(ValueError, match="first"):
         run_all([fails, goes_on, never], 2)
+
+
+def test_the_largest_begins_and_results_keep_the_order_of_the_items() -> None:
+    begun: list[int] = []
+
+    def work(number: int, stop: Stop) -> str:
+        stop.check()
+        begun.append(number)
+        return str(number)
+
+    assert run_largest_first([2, 3, 1, 3], int, work, 1) == ["2", "3", "1", "3"]
+    assert begun == [3, 3, 2, 1]
+    assert run_largest_first([], int, work, 0) == []
