@@ -4,6 +4,7 @@ Everything starts when a test first asks for it, is shared by the tests of one w
 What is expensive to make is kept in `MLENV_TEST_HOME` (see support/home.py) for all workers and later runs.
 """
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ from support.trees import debian_mirror as find_debian_mirror
 from support.trees import debian_tree
 
 pytest_plugins = ["support.strict_skips", "support.groups", "support.environments"]
+
+# A shell that runs the tests in the background has them ignore SIGINT, and so would every mlenv that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Finder = Callable[[str], Path]
 Runner = Callable[[Sequence[str | Path]], "subprocess.CompletedProcess[str]"]

@@ -50,7 +50,7 @@ EDITS = {
     "image config": (7, replace(r'(\[platforms\.image\].*?\nconfig = ")[^"]*', rf"\g<1>{ZEROS}")),
     "base manifest": (7, replace(r'(\[platforms\.base\].*?\nmanifest = ")[^"]*', rf"\g<1>{ZEROS}")),
     "interpreter": (7, replace(r'(\ninterpreter = ")[^"]*', r"\g<1>/usr/bin/python3.12")),
-    "wheel file name": (7, replace(r'( filename = ")demo-1\.0', r"\g<1>demo-1.1")),
+    "wheel file name": (2, replace(r'( filename = ")demo-1\.0', r"\g<1>demo-1.1")),
     "negative size": (2, replace(r'(name = "demo".*? size = )\d+', r"\g<1>-1")),
     "digest of another kind": (2, replace(r'(name = "demo".*? digest = ")sha256', r"\g<1>md5")),
     "unknown key": (2, replace(r"\nrecipe = 1\n", '\nrecipe = 1\nsigned-by = "me"\n')),
