@@ -1,29 +1,30 @@
 """Files with a known digest, into the cache: in parallel, checked before anything opens them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from mlenv.errors import DigestMismatchError, UnavailableError, UsageError
+from mlenv.errors import DigestMismatchError
 from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress, Task
 from mlenv.sources.cache import Cache
-from mlenv.sources.http import CHUNK, Connections, shown, stream_url
-
-__all__ = ["Fetch", "fetch_all", "stream_url"]
+from mlenv.sources.http import HINTS, Connections, Hints, shown
+from mlenv.sources.urls import stream
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One file: an https, http or file URL, the sha256 that its bytes must have, its size in bytes where known."""
+    """One file: an https, http or file URL, the sha256 that its bytes must have, its size in bytes where known.
+
+    `label` is what messages call it.
+    """
 
     url: str
     sha256: Digest
     size: int | None
     label: str
+    hints: Hints = HINTS
 
 
 def fetch_all(items: Sequence[Fetch], cache: Cache, *, progress: Progress = SILENT, jobs: int = 8) -> None:
@@ -68,7 +69,7 @@ def _fetch(item: Fetch, cache: Cache, connections: Connections, task: Task) -> N
         return
     hasher, size = hashlib.sha256(), 0
     with cache.temporary() as file:
-        for chunk in _chunks(item.url, connections):
+        for chunk in stream(item.url, connections, item.hints):
             size += len(chunk)
             if item.size is not None and size > item.size:
                 raise _mismatch(item, f"more than the expected {item.size} bytes")
@@ -82,30 +83,9 @@ def _fetch(item: Fetch, cache: Cache, connections: Connections, task: Task) -> N
         cache.adopt(file, item.sha256)
 
 
-def _chunks(url: str, connections: Connections) -> Iterator[bytes]:
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        yield from stream_url(url, connections=connections)
-    elif parts.scheme == "file":
-        yield from _file_chunks(Path(unquote(parts.path)))
-    else:
-        raise UsageError(
-            f"cannot fetch from {parts.scheme or 'no scheme'}: a URL must be https, http or file", where=shown(url)
-        )
-
-
-def _file_chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-    except OSError as error:
-        raise UnavailableError(f"cannot read: {error.strerror}", where=str(path), hint="check the path") from error
-
-
 def _mismatch(item: Fetch, difference: str) -> DigestMismatchError:
     return DigestMismatchError(
         f"{item.label} was refused: {difference}",
         where=shown(item.url),
-        hint="the file is not the one that was locked: find out who changed it; do not lock again before you know",
+        hint=item.hints.changed,
     )

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +27,22 @@ ATTEMPTS = 5
 REDIRECTS = 10
 LONGEST_WAIT_SECONDS = 30.0
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+
+
+class MissingFileError(UnavailableError):
+    """The server answers, and has no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What to do: where a file is gone, where its server cannot be reached, where its bytes are others."""
+
+    missing: str = "the file is gone from there; ask the owner of the index or mirror, or lock again"
+    unreachable: str = "check the network and the proxy settings, then run it again: what was fetched is kept"
+    changed: str = "the file is not the one that was locked: find out who changed it; do not lock again before you know"
+
+
+HINTS = Hints()
 
 
 class Connections:
@@ -48,7 +65,8 @@ class Connections:
 
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            self._local.session.headers["Accept-Encoding"] = "identity"
+            # What is asked for are the file's own bytes, which a server must not compress on the way.
+            self._local.session.headers.update({"Accept-Encoding": "identity", "User-Agent": "mlenv"})
         return cast("requests.Session", self._local.session)
 
     def wait(self, seconds: float) -> None:
@@ -82,11 +100,11 @@ def _wake(response: "requests.Response") -> None:
         cast("Any", response.raw).shutdown()
 
 
-def stream_url(url: str, *, connections: Connections | None = None) -> Iterator[bytes]:
+def stream_url(url: str, *, connections: Connections | None = None, hints: Hints = HINTS) -> Iterator[bytes]:
     """The bytes at an http or https URL, once each and in order, in pieces of up to a mebibyte.
 
-    A transfer that breaks goes on where it ended. Raises UnavailableError when it cannot, RefusedError for a redirect
-    that is not followed.
+    A transfer that breaks goes on where it ended. Raises MissingFileError where there is no such file,
+    UnavailableError where it cannot be had, RefusedError for a redirect that is not followed.
     """
     import requests  # noqa: PLC0415 -- as above
     import urllib3  # noqa: PLC0415 -- as above
@@ -112,7 +130,7 @@ def stream_url(url: str, *, connections: Connections | None = None) -> Iterator[
             failures = 1 if since_failure >= CHUNK else failures + 1
             since_failure = 0
             if failures >= ATTEMPTS or not _passing(error):
-                raise _unavailable(url, error) from error
+                raise _unavailable(url, error, hints) from error
             connections.wait(_delay(error, failures))
         else:
             return
@@ -228,13 +246,13 @@ def _delay(error: Exception, failures: int) -> float:
     return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
 
 
-def _unavailable(url: str, error: Exception) -> UnavailableError:
-    hint = "check the network and the proxy settings, then run it again: what was fetched is kept"
-    if isinstance(error, _StatusError) and error.status in (401, 403, 407):
-        hint = "give credentials: in ~/.netrc, or in the index URL of your own configuration"
-    elif isinstance(error, _StatusError) and error.status in (404, 410):
-        hint = "the file is gone from there; ask the owner of the index or mirror, or lock again"
-    return UnavailableError(f"cannot fetch: {_reason(error)}", where=shown(url), hint=hint)
+def _unavailable(url: str, error: Exception, hints: Hints) -> UnavailableError:
+    status = error.status if isinstance(error, _StatusError) else 0
+    message = f"cannot fetch: {_reason(error)}"
+    if status in (404, 410):
+        return MissingFileError(message, where=shown(url), hint=hints.missing)
+    asks = "give credentials: in ~/.netrc, or in the index URL of your own configuration"
+    return UnavailableError(message, where=shown(url), hint=asks if status in (401, 403, 407) else hints.unreachable)
 
 
 def _reason(error: BaseException) -> str:

@@ -17,7 +17,8 @@ from mlenv.errors import DigestMismatchError, MlenvError, RefusedError, Unavaila
 from mlenv.model.digest import Digest
 from mlenv.sources import http as mlenv_http
 from mlenv.sources.cache import Cache
-from mlenv.sources.fetch import Fetch, fetch_all, stream_url
+from mlenv.sources.fetch import Fetch, fetch_all
+from mlenv.sources.http import stream_url
 
 DATA = os.urandom(3_000_000)
 Answer = Callable[[BaseHTTPRequestHandler], None]

@@ -368,14 +368,14 @@ def test_one_byte_of_a_package_swapped_is_refused_and_nothing_is_kept(archive: M
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DigestMismatchError, match=r"app 1\.0-1: expected"):
+    with pytest.raises(DigestMismatchError, match=r"app 1\.0-1 was refused: expected"):
         fetch_debs([*found.values()], cache=cache)
     assert not cache.has(found["app"].sha256)
     path.write_bytes(APP.data + b"x")
     with pytest.raises(DigestMismatchError, match="more than the"):
         fetch_debs([*found.values()], cache=cache)
     path.unlink()
-    with pytest.raises(UnavailableError, match="does not have the file"):
+    with pytest.raises(UnavailableError, match="No such file"):
         fetch_debs([*found.values()], cache=cache)
     assert [*(cache.root / "tmp").iterdir()] == []
 

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import pytest
 
-from mlenv.errors import DigestMismatchError, UnavailableError
+from mlenv.errors import DigestMismatchError, RefusedError, UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.sources.cache import Cache
-from mlenv.sources.debian import transport
 from mlenv.sources.debian.apt_sources import AptMirrors, apt_mirrors
 from mlenv.sources.debian.fetch import fetch_debs
-from mlenv.sources.debian.request import ResolvedDeb
-from mlenv.sources.debian.transport import Transport
+from mlenv.sources.debian.request import HINTS, ResolvedDeb
+from mlenv.sources.http import Connections
+from mlenv.sources.urls import read_small
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -116,7 +116,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(transport, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(Connections, "wait", lambda *_: None)
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as served:
         thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -125,35 +125,51 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
+def read(url: str, cap: int = 100) -> bytes | None:
+    return read_small(url, Connections(), cap=cap, hints=HINTS)
+
+
 def test_what_may_pass_is_tried_again(server: str) -> None:
-    Server.plan = [503, (b"half", 4), 429, b"whole"]
-    assert Transport().read(server, cap=100) == b"whole"
+    Server.plan = [503, (b"who", 2), 429, b"whole"]
+    assert read(server) == b"whole"
 
 
 def test_a_server_that_stays_busy_is_unavailable(server: str) -> None:
-    Server.plan = [503] * 4
-    with pytest.raises(UnavailableError, match="the archive answers 503") as caught:
-        Transport().read(server, cap=100)
+    Server.plan = [503] * 5
+    with pytest.raises(UnavailableError, match="HTTP status 503") as caught:
+        read(server)
     assert caught.value.problems[0].where == server
-    assert caught.value.problems[0].hint
+    assert "base.debian.mirror" in caught.value.problems[0].hint
 
 
 def test_a_refusal_is_not_tried_again(server: str) -> None:
     Server.plan = [403]
-    with pytest.raises(UnavailableError, match="the archive answers 403"):
-        Transport().read(server, cap=100)
-    Server.plan = [404]
-    assert Transport().read(server, cap=100) is None
+    with pytest.raises(UnavailableError, match="HTTP status 403"):
+        read(server)
+    assert Server.plan == []
 
 
-def test_nobody_there(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    del server
-    monkeypatch.setattr(transport, "_PAUSES", ())
-    with pytest.raises(UnavailableError, match="cannot reach the Debian archive"):
-        Transport().read("http://127.0.0.1:1/file", cap=100)
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_not_there_is_none(server: str, status: int) -> None:
+    Server.plan = [status]
+    assert read(server) is None
 
 
-def test_a_package_that_breaks_off_is_fetched_again_from_the_start(server: str, tmp_path: Path) -> None:
+def test_no_more_is_read_than_is_allowed(server: str) -> None:
+    Server.plan = [b"whole"]
+    with pytest.raises(RefusedError, match="longer than the 4 bytes") as caught:
+        read(server, cap=4)
+    assert "another mirror" in caught.value.problems[0].hint
+
+
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connections, "wait", lambda *_: None)
+    with pytest.raises(UnavailableError, match="Connection refused") as caught:
+        read("http://127.0.0.1:1/file")
+    assert "base.debian.mirror" in caught.value.problems[0].hint
+
+
+def test_a_package_that_breaks_off_is_fetched_whole(server: str, tmp_path: Path) -> None:
     data = b"package" * 1000
     deb = ResolvedDeb("thing", "1.0", "amd64", Digest.of(data), len(data), server)
     cache = Cache(tmp_path)
@@ -161,5 +177,14 @@ def test_a_package_that_breaks_off_is_fetched_again_from_the_start(server: str, 
     fetch_debs([deb], cache=cache)
     assert cache.has(deb.sha256)
     Server.plan = [data[:-1]]
-    with pytest.raises(DigestMismatchError, match=f"got sha256:[0-9a-f]+ and {len(data) - 1}"):
+    with pytest.raises(DigestMismatchError, match=rf"thing 1\.0 was refused: {len(data) - 1} bytes") as caught:
         fetch_debs([deb], cache=Cache(tmp_path / "other"))
+    assert "another mirror" in caught.value.problems[0].hint
+
+
+def test_a_package_that_is_gone(server: str, tmp_path: Path) -> None:
+    deb = ResolvedDeb("thing", "1.0", "amd64", Digest.of(b""), 0, server)
+    Server.plan = [404]
+    with pytest.raises(UnavailableError, match="404") as caught:
+        fetch_debs([deb], cache=Cache(tmp_path))
+    assert "being updated" in caught.value.problems[0].hint

@@ -24,8 +24,9 @@ from mlenv.sources.cache import Cache
 from mlenv.sources.debian.index import PackageIndex
 from mlenv.sources.debian.mirrors import choose_mirrors
 from mlenv.sources.debian.release import Release, parse_release, verified_payload
-from mlenv.sources.debian.request import ANOTHER_MIRROR, DebianRequest
-from mlenv.sources.debian.transport import Transport
+from mlenv.sources.debian.request import ANOTHER_MIRROR, HINTS, DebianRequest
+from mlenv.sources.http import Connections
+from mlenv.sources.urls import read_small
 
 _RELEASE_CAP = 16 << 20  # bytes; the largest today has 200,000
 _PACKAGES_CAP = 1 << 30  # bytes, inflated; the largest today has 60 million
@@ -62,14 +63,14 @@ class ArchiveReader:
     def index(self, request: DebianRequest) -> PackageIndex:
         """The packages of SUITE, SUITE-updates and SUITE-security."""
         mirrors = choose_mirrors(request, self.environ, self.apt_folder)
-        transport = Transport()
+        connections = Connections()
         texts: list[tuple[str, bytes]] = []
         if mirrors.security is None:
             self._note_no_security(request.suite, "this machine's apt sources name none")
         for archive in _archives(request.suite, mirrors.main, mirrors.security):
-            release = self._release(archive, request, mirrors.keyring, transport)
+            release = self._release(archive, request, mirrors.keyring, connections)
             if release is not None:
-                texts += self._packages(archive, release, request.platform.architecture, transport)
+                texts += self._packages(archive, release, request.platform.architecture, connections)
             elif archive.suite == request.suite:
                 raise ResolutionError(
                     f"the mirror has no suite {request.suite!r}",
@@ -86,10 +87,10 @@ class ArchiveReader:
             self.progress.note(f"no security updates for Debian {suite}: {why}; {hint}")
 
     def _release(
-        self, archive: Archive, request: DebianRequest, keyring: bytes, transport: Transport
+        self, archive: Archive, request: DebianRequest, keyring: bytes, connections: Connections
     ) -> Release | None:
         """The checked Release, or None where the mirror has no such suite."""
-        signed = self._in_release(archive.release_url, transport)
+        signed = self._in_release(archive.release_url, connections)
         if signed is None:
             self.cache.remember(_KIND, archive.release_url, _ABSENT)
             return None
@@ -105,13 +106,13 @@ class ArchiveReader:
         self.cache.remember(_KIND, archive.release_url, self.cache.put([signed]).hex)
         return release
 
-    def _in_release(self, url: str, transport: Transport) -> bytes | None:
+    def _in_release(self, url: str, connections: Connections) -> bytes | None:
         """The newest InRelease; where there is no network, the last one that was good. None where there is none."""
         if self.offline:
             error = UnavailableError("the index is not in the cache", where=url, hint=_ONLINE)
         else:
             try:
-                return transport.read(url, cap=_RELEASE_CAP)
+                return read_small(url, connections, hints=HINTS, cap=_RELEASE_CAP)
             except UnavailableError as unavailable:
                 error = unavailable
         if self.cache.record(_KIND, url) == _ABSENT:
@@ -132,14 +133,14 @@ class ArchiveReader:
             return None
 
     def _packages(
-        self, archive: Archive, release: Release, architecture: str, transport: Transport
+        self, archive: Archive, release: Release, architecture: str, connections: Connections
     ) -> Iterator[tuple[str, bytes]]:
         """The Packages files of component main: the architecture's, and `all` where that has its own."""
         for kind in (architecture, "all") if release.separate_all else (architecture,):
             for suffix in (".xz", ".gz", ""):
                 path = f"main/binary-{kind}/Packages{suffix}"
                 if path in release.files:
-                    yield archive.url, self._checked(archive, release, path, transport)
+                    yield archive.url, self._checked(archive, release, path, connections)
                     break
             else:
                 raise ResolutionError(
@@ -148,7 +149,7 @@ class ArchiveReader:
                     hint="leave the platform out of environment.platforms, or use another mirror",
                 )
 
-    def _checked(self, archive: Archive, release: Release, path: str, transport: Transport) -> bytes:
+    def _checked(self, archive: Archive, release: Release, path: str, connections: Connections) -> bytes:
         """A Packages file, inflated, its bytes being the ones that the Release names."""
         digest, size = release.files[path]
         if size > _PACKAGES_CAP:
@@ -160,7 +161,7 @@ class ArchiveReader:
             url = f"{folder}/{name}"
             if self.offline:
                 raise UnavailableError("not in the cache", where=url, hint=_ONLINE)
-            data = transport.read(url, cap=size)
+            data = read_small(url, connections, hints=HINTS, cap=size)
             if data is None:
                 raise UnavailableError(
                     "the mirror does not have the index that it announces",
