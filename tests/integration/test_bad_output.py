@@ -21,7 +21,7 @@ def test_a_registry(locked: Project) -> None:
 
 
 def test_an_option_without_its_value(locked: Project) -> None:
-    assert_refused(locked.run("build", "--output"), status=2, says=["--output", "mlenv build --help"])
+    assert_refused(locked.run("build", "--output"), status=2, says=["--output", "--help"])
     assert_refused(locked.run("build", "--json", "--output"), status=2, says=["--output"], json_=True)
 
 
