@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlenv.build.layers import BaseCopy, LayerWork, make_layers
 from mlenv.errors import DigestMismatchError, UsageError
@@ -14,13 +14,15 @@ from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
 from mlenv.oci.descriptor import Descriptor, ImagePlatform
 from mlenv.oci.layout_writer import LayoutWriter
-from mlenv.sources.bases.images import BaseImage, open_base
 from mlenv.sources.contents import Contents
 from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.locked import fetch_locked_debs, fetch_locked_wheels
 from mlenv.sources.packages.uv_project import PackageRequest
 from mlenv.sources.requested import debian_request, package_request
 from mlenv.sources.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from mlenv.sources.bases.images import BaseImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,12 @@ def write_image(
     return out.finish(Descriptor.of(index, INDEX_TYPE), name, tag=tag)
 
 
-def _base(platform: LockedPlatform, around: Surroundings) -> BaseImage | None:
+def _base(platform: LockedPlatform, around: Surroundings) -> "BaseImage | None":
     locked = platform.base
     if locked.kind == "debian":
         return None
+    from mlenv.sources.bases.images import open_base  # noqa: PLC0415 -- a Debian base needs no registry
+
     base = open_base(
         locked.reference or "",
         platform.platform,
@@ -93,7 +97,7 @@ def _base(platform: LockedPlatform, around: Surroundings) -> BaseImage | None:
 
 def _write_layers(
     platforms: Sequence[LockedPlatform],
-    bases: Mapping[Platform, BaseImage | None],
+    bases: "Mapping[Platform, BaseImage | None]",
     out: LayoutWriter,
     places: Places,
 ) -> None:
@@ -121,7 +125,7 @@ def _write_layers(
         task.finish()
 
 
-def _write_manifest(lock: Lock, platform: LockedPlatform, base: BaseImage | None, out: LayoutWriter) -> Descriptor:
+def _write_manifest(lock: Lock, platform: LockedPlatform, base: "BaseImage | None", out: LayoutWriter) -> Descriptor:
     config: Mapping[str, Any] | None = base.config.to_value() if base else None
     image = image_bytes(lock.environment, lock.container, platform, config)
     if image.config_digest != platform.image.config:

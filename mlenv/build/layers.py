@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mlenv.errors import DigestMismatchError
 from mlenv.layers.entry import Entry
@@ -11,9 +12,11 @@ from mlenv.model.lock import LockedLayer, PlatformContents
 from mlenv.model.progress import Task
 from mlenv.oci.descriptor import Descriptor
 from mlenv.oci.layout_writer import LayoutWriter
-from mlenv.sources.bases.images import BaseImage, open_layer
 from mlenv.sources.contents import Contents
 from mlenv.sources.threads import Stop, run_largest_first
+
+if TYPE_CHECKING:
+    from mlenv.sources.bases.images import BaseImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class LayerWork:
 class BaseCopy:
     """One layer of a base image to copy as it is."""
 
-    base: BaseImage
+    base: "BaseImage"
     layer: Descriptor
 
 
@@ -59,6 +62,8 @@ def _make(work: LayerWork, contents: Contents, out: LayoutWriter, task: Task, st
 
 
 def _copy(work: BaseCopy, out: LayoutWriter, task: Task, stop: Stop) -> None:
+    from mlenv.sources.bases.images import open_layer  # noqa: PLC0415 -- most builds copy no base
+
     stop.check()
     with open_layer(work.base, work.layer) as file:
         out.copy_blob(file, work.layer.digest)

@@ -1,6 +1,7 @@
 """`mlenv lock`: mlenv.toml -> mlenv.lock."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from mlenv.cli.options import (
 from mlenv.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from mlenv.model.digest import Digest
     from mlenv.model.lock import Lock
 
 
@@ -39,13 +41,12 @@ def lock(
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.resolve.lock import resolve_lock  # noqa: PLC0415 -- as above
-        from mlenv.sources.bases.images import latest_digest  # noqa: PLC0415 -- as above
         from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
 
         path = lock_path(manifest, lock_file)
-        unpinned = None if check or offline else partial(latest_digest, project=manifest.parent)
+        unpinned = None if check or offline else partial(_latest_digest, project=manifest.parent)
         environment = load_manifest(manifest, look_up=unpinned)
         if check:
             found = load_lock(path)
@@ -63,6 +64,12 @@ def lock(
             )
         terminal.say(f"{'wrote' if changed else 'nothing changed in'} {path}")
         terminal.result(_summary(made), str(made.image_digest))
+
+
+def _latest_digest(reference: str, *, project: Path) -> "Digest":
+    from mlenv.sources.bases.images import latest_digest  # noqa: PLC0415 -- only where a reference has no digest
+
+    return latest_digest(reference, project=project)
 
 
 def _summary(lock: "Lock") -> dict[str, object]:

@@ -1,4 +1,8 @@
-"""The base of one platform: an image by digest, or Debian packages that become a layer."""
+"""The base of one platform: an image by digest, or Debian packages that become a layer.
+
+What asks a registry or an archive is imported only where one is asked: a lock that stays as it is takes a moment.
+"""
+# ruff: noqa: PLC0415 -- as the docstring says
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +14,7 @@ from mlenv.model.lock import LockedBase, LockedDeb, LockedLayer, LockedPlatform
 from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.platform import Platform
 from mlenv.resolve.measure import deb_key, locked_layer, measure, recall, remember
-from mlenv.sources.bases.facts import entry_files, read_facts
-from mlenv.sources.bases.images import image_facts, open_base
 from mlenv.sources.contents import Contents
-from mlenv.sources.debian.fetch import fetch_debs
-from mlenv.sources.debian.resolve import resolve_debian
 from mlenv.sources.requested import base_request_digest, debian_request
 from mlenv.sources.surroundings import Surroundings
 from mlenv.sources.threads import Stop
@@ -56,6 +56,8 @@ def _pins(previous: LockedPlatform) -> dict[str, str]:
 
 def _image(manifest: EnvironmentManifest, platform: Platform, around: Surroundings, request: Digest) -> ResolvedBase:
     """An image by digest is what it is: there is nothing to upgrade."""
+    from mlenv.sources.bases.images import image_facts, open_base
+
     image = open_base(
         manifest.base.image or "",
         platform,
@@ -88,6 +90,10 @@ def _image(manifest: EnvironmentManifest, platform: Platform, around: Surroundin
 def _debian(
     manifest: EnvironmentManifest, platform: Platform, around: Surroundings, request: Digest, pins: Mapping[str, str]
 ) -> ResolvedBase:
+    from mlenv.sources.bases.facts import entry_files, read_facts
+    from mlenv.sources.debian.fetch import fetch_debs
+    from mlenv.sources.debian.resolve import resolve_debian
+
     wanted = replace(debian_request(manifest, platform, around), pins=pins)
     resolved = resolve_debian(
         wanted,

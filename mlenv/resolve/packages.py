@@ -1,7 +1,12 @@
-"""The wheels of one platform, and the layers that they go in."""
+"""The wheels of one platform, and the layers that they go in.
+
+What asks an index is imported only where one is asked: a lock that stays as it is takes a moment.
+"""
+# ruff: noqa: PLC0415 -- as the docstring says
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from mlenv.errors import ResolutionError
 from mlenv.layers.layer import complete
@@ -13,11 +18,12 @@ from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.tags import PythonTarget
 from mlenv.resolve.measure import WheelGroup, locked_layer, measure_wheels, recall
 from mlenv.sources.contents import Contents
-from mlenv.sources.fetch import Fetch, fetch_all
 from mlenv.sources.locked import fetch_locked_wheels
-from mlenv.sources.packages.resolve import ResolvedWheel, resolve_packages
 from mlenv.sources.requested import package_request
 from mlenv.sources.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from mlenv.sources.packages.pylock import ResolvedWheel
 
 
 def resolve_wheels(
@@ -34,6 +40,9 @@ def resolve_wheels(
         return previous.wheels
     if not manifest.python.packages and not manifest.python.requirements:
         return ()
+    from mlenv.sources.fetch import Fetch, fetch_all
+    from mlenv.sources.packages.resolve import resolve_packages
+
     resolved = resolve_packages(
         package_request(manifest, around),
         target,
@@ -50,7 +59,7 @@ def resolve_wheels(
     return tuple(_locked(wheel, around) for wheel in resolved)
 
 
-def _locked(wheel: ResolvedWheel, around: Surroundings) -> LockedWheel:
+def _locked(wheel: "ResolvedWheel", around: Surroundings) -> LockedWheel:
     return LockedWheel(
         name=wheel.name,
         version=wheel.version,

@@ -13,7 +13,8 @@ from mlenv.model.digest import Digest
 from mlenv.sources.cache import Cache
 from mlenv.sources.debian.apt_sources import AptMirrors, apt_mirrors
 from mlenv.sources.debian.fetch import fetch_debs
-from mlenv.sources.debian.request import HINTS, ResolvedDeb
+from mlenv.sources.debian.hints import HINTS
+from mlenv.sources.debian.request import ResolvedDeb
 from mlenv.sources.http import Connections
 from mlenv.sources.urls import read_small
 

@@ -21,10 +21,11 @@ from mlenv.errors import (
 from mlenv.model.digest import Digest
 from mlenv.model.progress import Progress
 from mlenv.sources.cache import Cache
+from mlenv.sources.debian.hints import ANOTHER_MIRROR, HINTS
 from mlenv.sources.debian.index import PackageIndex
 from mlenv.sources.debian.mirrors import choose_mirrors
 from mlenv.sources.debian.release import Release, parse_release, verified_payload
-from mlenv.sources.debian.request import ANOTHER_MIRROR, HINTS, DebianRequest
+from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.http import Connections
 from mlenv.sources.urls import read_small
 

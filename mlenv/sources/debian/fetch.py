@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from mlenv.model.progress import SILENT, Progress
 from mlenv.sources.cache import Cache
-from mlenv.sources.debian.request import HINTS, ResolvedDeb
+from mlenv.sources.debian.hints import HINTS
+from mlenv.sources.debian.request import ResolvedDeb
 from mlenv.sources.fetch import Fetch, fetch_all
 
 _THREADS = 6  # what a mirror that many share does not mind

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from mlenv.errors import RefusedError
 from mlenv.layers.debian.relation import Group, Relation, compare_versions, parse_relations, valid_version
 from mlenv.model.digest import Digest
-from mlenv.sources.debian.request import ANOTHER_MIRROR
+from mlenv.sources.debian.hints import ANOTHER_MIRROR
 
 _NAME = re.compile(rb"^Package:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _PROVIDES = re.compile(rb"^Provides:(.*(?:\n[ \t].*)*)", re.MULTILINE)

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from mlenv.errors import RefusedError, SignatureError
 from mlenv.model.digest import Digest
-from mlenv.sources.debian.request import ANOTHER_MIRROR
+from mlenv.sources.debian.hints import ANOTHER_MIRROR
 
 _SKEW = timedelta(hours=1)  # how far ahead of the clock here an archive's clock may be
 _LINE = re.compile(r"([0-9a-f]{64}) +([0-9]{1,15}) +([!-~]+)")
