@@ -1,6 +1,5 @@
 """OCI image layouts to write: one image at a time, all or nothing, beside whoever else writes there."""
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -16,6 +15,7 @@ from typing import BinaryIO, Self
 from mlenv.errors import UnavailableError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.oci.descriptor import CONTAINERD_NAME, REF_NAME, Descriptor
+from mlenv.oci.disk import is_full, synchronise
 from mlenv.oci.image import ImageIndex
 from mlenv.oci.layout import LAYOUT_FILE, Layout, other_bytes
 from mlenv.oci.reference import Reference
@@ -119,7 +119,7 @@ class LayoutWriter(Layout):
                 sink.path.replace(target)
                 sink.committed = True
                 if self._disk is not None:
-                    self._synchronised.append(self._disk.submit(_synchronise, target))
+                    self._synchronised.append(self._disk.submit(synchronise, target))
 
     def add_blob(self, data: bytes) -> Digest:
         """A small blob: a manifest, a config."""
@@ -161,8 +161,8 @@ class LayoutWriter(Layout):
             for blob in self._synchronised:
                 blob.result()
             if self._durable:
-                _synchronise(self.blobs)
-                _synchronise(self.path / "blobs")
+                synchronise(self.blobs)
+                synchronise(self.path / "blobs")
             kept = [other for other in self._entries() if not _gives_way(other, entry)]
             index = ImageIndex(manifests=(*kept, entry)).to_bytes()
             self._replace("oci-layout", LAYOUT_FILE)
@@ -221,14 +221,6 @@ class LayoutWriter(Layout):
         self._made.clear()
 
 
-def _synchronise(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _gives_way(other: Descriptor, entry: Descriptor) -> bool:
     name = other.annotations.get(REF_NAME)
     return name == entry.annotations.get(REF_NAME) or (name is None and other.digest == entry.digest)
@@ -240,9 +232,10 @@ def _disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise UnavailableError(
             f"cannot write the OCI layout: {error.strerror or error}",
             where=str(error.filename or place),
-            hint="free some space, or choose another directory" if full else "choose a directory that you can write to",
+            hint="free some space, or choose another directory"
+            if is_full(error)
+            else "choose a directory that you can write to",
         ) from error

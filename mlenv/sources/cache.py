@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 
 from mlenv.errors import DigestMismatchError, UnavailableError
 from mlenv.model.digest import Digest
+from mlenv.oci.disk import is_full, synchronise
 
 CHUNK = 1 << 20
 LARGEST_RECORD = 16 << 20
@@ -164,7 +165,7 @@ class Cache:
             os.fchmod(file.fileno(), 0o444)
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(file.name).replace(target)
-            _sync_folder(target.parent)
+            synchronise(target.parent)
 
     def record(self, kind: str, key: str) -> Any:
         """The value remembered under that key, or None. Its shape is for the reader to check."""
@@ -209,15 +210,6 @@ def _mark_used(file: BinaryIO) -> None:
             os.utime(file.fileno(), ns=(now, status.st_mtime_ns))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _poisoned(path: Path, what: str) -> DigestMismatchError:
     """The error for a blob that is not what its name says; it is removed, so that the next run fetches it anew."""
     with suppress(OSError):
@@ -242,11 +234,10 @@ def _writing(place: Path, numbers: tuple[int, ...]) -> Iterator[None]:
 
 def unwritable(error: OSError, place: Path, *, doing: str = "write") -> UnavailableError:
     """The error for a disk that is full, or a place that cannot be used."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return UnavailableError(
         f"cannot {doing}: {error.strerror}",
         where=str(error.filename or place),
         hint="free some space (`mlenv cache prune`), or point MLENV_CACHE_DIR at a disk that has some"
-        if full
+        if is_full(error)
         else "make it accessible to you, or point MLENV_CACHE_DIR at another folder",
     )

@@ -1,7 +1,6 @@
 """Files with a known digest, into the cache: in parallel, checked before anything opens them."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -67,25 +66,21 @@ def _first_failure(futures: Sequence[Future[None]]) -> None:
 def _fetch(item: Fetch, cache: Cache, connections: Connections, task: Task) -> None:
     if connections.stopped:
         return
-    hasher, size = hashlib.sha256(), 0
-    with cache.temporary() as file:
-        for chunk in stream(item.url, connections, item.hints):
-            size += len(chunk)
-            if item.size is not None and size > item.size:
-                raise _mismatch(item, f"more than the expected {item.size} bytes")
-            hasher.update(chunk)
-            file.write(chunk)
-            task.advance(len(chunk))
-        if item.size is not None and size != item.size:
-            raise _mismatch(item, f"{size} bytes instead of {item.size}")
-        if hasher.hexdigest() != item.sha256.hex:
-            raise _mismatch(item, f"expected {item.sha256}, got sha256:{hasher.hexdigest()}")
-        cache.adopt(file, item.sha256)
+    try:
+        cache.put(_pieces(item, connections, task), expected=item.sha256)
+    except DigestMismatchError as error:
+        message = f"{item.label} was refused: {error.problems[0].message}"
+        raise DigestMismatchError(message, where=shown(item.url), hint=item.hints.changed) from None
 
 
-def _mismatch(item: Fetch, difference: str) -> DigestMismatchError:
-    return DigestMismatchError(
-        f"{item.label} was refused: {difference}",
-        where=shown(item.url),
-        hint=item.hints.changed,
-    )
+def _pieces(item: Fetch, connections: Connections, task: Task) -> Iterator[bytes]:
+    """The file, which must have the size that is known of it."""
+    size = 0
+    for piece in stream(item.url, connections, item.hints):
+        size += len(piece)
+        if item.size is not None and size > item.size:
+            raise DigestMismatchError(f"more than the expected {item.size} bytes")
+        yield piece
+        task.advance(len(piece))
+    if item.size is not None and size != item.size:
+        raise DigestMismatchError(f"{size} bytes instead of {item.size}")

@@ -1,6 +1,5 @@
 """Files in the user's folders that appear whole or not at all: mlenv.toml, mlenv.lock, archives."""
 
-import errno
 import fcntl
 import os
 import tempfile
@@ -9,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlenv.errors import UnavailableError
+from mlenv.oci.disk import is_full
 
 
 def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
@@ -33,11 +33,12 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> No
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise UnavailableError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
-            hint="free some space, or choose another place" if full else "choose a folder that you can write to",
+            hint="free some space, or choose another place"
+            if is_full(error)
+            else "choose a folder that you can write to",
         ) from error
 
 
