@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlenv.build.layers import BaseCopy, LayerWork, make_layers
+from mlenv.build.layers import UNLIKE_LOCK, BaseCopy, LayerWork, make_layers
 from mlenv.errors import DigestMismatchError, UsageError
 from mlenv.layers.image import INDEX_TYPE, MANIFEST_TYPE, image_bytes, index_bytes
 from mlenv.model.digest import Digest
@@ -142,7 +142,7 @@ def _mismatch(what: str, found: Digest, locked: Digest | None) -> DigestMismatch
     return DigestMismatchError(
         f"the {what} is {found}; locked is {locked}",
         where="mlenv.lock",
-        hint="the lock was edited or made by another recipe: restore it, or lock again and compare",
+        hint=UNLIKE_LOCK,
     )
 
 

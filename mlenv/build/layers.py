@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mlenv.sources.bases.images import BaseImage
 
 
+UNLIKE_LOCK = "the lock was edited, or the cache was: restore the one, empty the other with `mlenv cache prune --all`"
+
+
 @dataclass(frozen=True, slots=True)
 class LayerWork:
     """One layer to make, of one platform."""
@@ -78,7 +81,7 @@ def require(locked: LockedLayer, made: LayerDigest) -> None:
             f"the {locked.kind} layer ({names or 'virtual environment'}) is {made.digest}, "
             f"{made.size} bytes; locked is {locked.digest}, {locked.size} bytes",
             where="mlenv.lock",
-            hint="the lock was edited or made by another recipe: restore it, or lock again and compare",
+            hint=UNLIKE_LOCK,
         )
 
 

@@ -39,7 +39,8 @@ def lock(
 ) -> None:
     """Resolve mlenv.toml to mlenv.lock, which names every digest, that of the finished image included."""
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
-        from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.model.lock_changes import package_changes  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- as above
         from mlenv.resolve.lock import resolve_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
@@ -58,6 +59,9 @@ def lock(
         made = resolve_lock(environment, around, previous, upgrade=upgrade or tuple(upgrade_package or ()))
         changed = write_lock(path, made)
         for platform in made.platforms:
+            if previous is not None or terminal.verbose:
+                for line in package_changes(previous.of(platform.platform) if previous else None, platform):
+                    terminal.say(f"  {line}")
             terminal.say(
                 f"{platform.platform}: {len(platform.wheels)} wheels, {len(platform.debs)} Debian packages, "
                 f"{len(platform.base.layers) + len(platform.layers)} layers, {platform.image.size / 1e6:.1f} MB"

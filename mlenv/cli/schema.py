@@ -1,12 +1,11 @@
 """`mlenv schema`: the JSON Schemas of mlenv.toml and mlenv.lock."""
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from mlenv.cli.options import QuietOption, VerboseOption
+from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.terminal import Terminal
 
 
@@ -20,14 +19,14 @@ class SchemaOf(StrEnum):
 def schema(
     *,
     file: Annotated[SchemaOf, typer.Argument(help="The file whose schema is wanted.")] = SchemaOf.MANIFEST,
+    json_: JsonOption = True,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Print a JSON Schema, by which editors complete and check the file."""
-    with Terminal(quiet=quiet, verbose=verbose) as terminal:
+    """Print a JSON Schema, by which editors complete and check the file. A schema is JSON, with or without --json."""
+    with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.model.lock_schema import lock_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- as above
 
         schemas = {SchemaOf.MANIFEST: manifest_schema, SchemaOf.LOCK: lock_schema}
-        document = schemas[file]()
-        terminal.result(document, json.dumps(document, indent=2, ensure_ascii=False))
+        terminal.result(schemas[file]())

@@ -265,7 +265,7 @@ class Lock(_Value):
             raise LockFormatError(problems=problems) from None
 
 
-_RELOCK = "restore the file from version control, or make it anew with `mlenv lock`"
+_RELOCK = "restore the file from version control, or remove it and run `mlenv lock`"
 
 
 def _sentence(message: str) -> str:

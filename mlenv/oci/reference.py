@@ -195,8 +195,8 @@ def _registered(text: str) -> Reference:
     return Reference.parse(text[2:]).with_default_tag()
 
 
+_FORMS = "write oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker-daemon:NAME:TAG"
+
+
 def _wrong(text: str, reason: str) -> UsageError:
-    return UsageError(
-        f"{text[:200]!r} does not name an image: {reason}",
-        hint="write oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker-daemon:NAME:TAG or docker://NAME[:TAG]",
-    )
+    return UsageError(f"{text[:200]!r} does not name an image: {reason}", hint=_FORMS)

@@ -28,10 +28,10 @@ def digest(text: str) -> Digest:
     return Digest.of(text.encode())
 
 
-def wheel(name: str, *, size: int = 1000, requested: bool = False) -> LockedWheel:
-    filename = f"{name}-1.0-py3-none-any.whl"
+def wheel(name: str, version: str = "1.0", *, size: int = 1000, requested: bool = False) -> LockedWheel:
+    filename = f"{name}-{version}-py3-none-any.whl"
     return LockedWheel(
-        name=name, version="1.0", filename=filename, digest=digest(filename), size=size, requested=requested
+        name=name, version=version, filename=filename, digest=digest(filename), size=size, requested=requested
     )
 
 
