@@ -1,13 +1,10 @@
 """The files of the project that ask for packages, as digests: what a lock must notice when it changes."""
 
-import re
 from pathlib import Path
 
 from mlenv.errors import ManifestError
 from mlenv.model.digest import Digest
 from mlenv.model.manifest import EnvironmentManifest
-
-_INCLUDED = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)(?:\s+|=)(\S+)", re.MULTILINE)
 
 
 def requirements_digests(manifest: EnvironmentManifest, project: Path) -> tuple[tuple[str, Digest], ...]:
@@ -19,6 +16,8 @@ def requirements_digests(manifest: EnvironmentManifest, project: Path) -> tuple[
 
 
 def _read(project: Path, path: Path, found: dict[str, Digest], *, named_in: str) -> None:
+    from mlenv.sources.packages.requirements_files import included_files, is_lock_file  # noqa: PLC0415 -- few have any
+
     if path.as_posix() in found:
         return
     try:
@@ -30,6 +29,6 @@ def _read(project: Path, path: Path, found: dict[str, Digest], *, named_in: str)
             hint="paths are relative to the file that names them",
         ) from None
     found[path.as_posix()] = Digest.of(data)
-    if path.suffix in {".txt", ".in"}:
-        for included in _INCLUDED.findall(data.decode("utf-8", "replace")):
+    if not is_lock_file(path):
+        for included in included_files(data.decode("utf-8-sig", "replace")):
             _read(project, path.parent / included, found, named_in=path.as_posix())

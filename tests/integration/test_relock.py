@@ -110,12 +110,19 @@ def test_another_python_makes_the_wheels_layers_anew(project: Project) -> None:
 
 def test_a_requirements_file_and_what_it_includes_are_watched(project: Project) -> None:
     (project.root / "requirements").mkdir()
-    (project.root / "requirements" / "main.txt").write_text("-r more.txt\nthird\n")
+    (project.root / "requirements" / "main.txt").write_text("-r more.txt\n-c limits # most\nthird\n")
     (project.root / "requirements" / "more.txt").write_text("# nothing yet\n")
+    (project.root / "requirements" / "limits").write_text("-c lowest.txt\n")
+    (project.root / "requirements" / "lowest.txt").write_text("# nothing yet\n")
     make_wheel(project.root / "wheels", "third")
     project.edit("find-links", 'requirements = ["requirements/main.txt"]\nfind-links')
     locked(project)
-    assert [one.path for one in lock_of(project).requirements] == ["requirements/main.txt", "requirements/more.txt"]
+    assert [one.path for one in lock_of(project).requirements] == [
+        "requirements/limits",
+        "requirements/lowest.txt",
+        "requirements/main.txt",
+        "requirements/more.txt",
+    ]
     assert versions(project)["third"] == "1.0"
     (project.root / "requirements" / "more.txt").write_text("# something else\n")
     stale = project.run("lock", "--check", "--json")

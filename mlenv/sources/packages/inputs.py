@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.pylock import is_valid_pylock_path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -13,7 +12,12 @@ from mlenv.model.digest import Digest
 from mlenv.model.redact import redact
 from mlenv.model.tags import PythonTarget
 from mlenv.sources.packages.pylock import ResolvedWheel, chosen_wheels, read_pylock
-from mlenv.sources.packages.requirements_files import ListedRequirement, check_reference, read_requirements
+from mlenv.sources.packages.requirements_files import (
+    ListedRequirement,
+    check_reference,
+    is_lock_file,
+    read_requirements,
+)
 from mlenv.sources.packages.uv_lock import export
 from mlenv.sources.packages.uv_project import PackageRequest
 
@@ -48,7 +52,7 @@ def read_inputs(request: PackageRequest, target: PythonTarget, environ: Mapping[
     listed: list[ListedRequirement] = []
     locked: dict[str, ResolvedWheel] = {}
     for path in request.requirements:
-        if path.name == "uv.lock" or is_valid_pylock_path(path):
+        if is_lock_file(path):
             for wheel in _wheels_of_lock(path, target, environ, offline=request.offline):
                 other = locked.setdefault(wheel.name, wheel)
                 if other.sha256 != wheel.sha256:

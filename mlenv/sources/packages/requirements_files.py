@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from packaging.pylock import is_valid_pylock_path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
@@ -49,16 +50,31 @@ def _read(path: Path, *, constraint: bool, seen: set[Path], named_in: str) -> It
         raise ManifestError(f"cannot read {path}: {reason}", where=named_in, hint="check the path") from error
     for number, line in _logical_lines(text):
         where = f"{path}:{number}"
-        if nested := _NESTED.fullmatch(line):
-            file = nested["requirement"] or nested["constraint"]
-            included = path.parent / file.strip().strip("\"'")
-            yield from _read(
-                included, constraint=constraint or nested["requirement"] is None, seen=seen, named_in=where
-            )
+        if nested := _nested(line):
+            file, as_constraints = nested
+            yield from _read(path.parent / file, constraint=constraint or as_constraints, seen=seen, named_in=where)
         elif line.startswith("-"):
             _check_option(line, where)
         else:
             yield _listed(line, constraint=constraint, where=where)
+
+
+def included_files(text: str) -> list[str]:
+    """The files that a requirements file includes, as it names them."""
+    return [nested[0] for _, line in _logical_lines(text) if (nested := _nested(line))]
+
+
+def is_lock_file(path: Path) -> bool:
+    """Whether what stands among the requirements is a lock that another tool made, and no requirements file."""
+    return path.name == "uv.lock" or is_valid_pylock_path(path)
+
+
+def _nested(line: str) -> tuple[str, bool] | None:
+    """The file that a line includes, and whether as constraints."""
+    match = _NESTED.fullmatch(line)
+    if match is None:
+        return None
+    return (match["requirement"] or match["constraint"]).strip().strip("\"'"), match["requirement"] is None
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
