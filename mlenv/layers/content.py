@@ -10,6 +10,9 @@ from mlenv.layers.entry import Content, Deflated, FileContent, Inline
 PIECE = 1 << 20
 """The most bytes that are read, written or hashed at once."""
 
+LARGE = 1 << 17
+"""From that many bytes on, joining a piece to others costs more than hashing and writing it alone."""
+
 _SMALL = 1 << 16
 _WINDOW = 1 << 18
 _WINDOWS = 32

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlenv.errors import RefusedError
 from mlenv.layers import mtree
-from mlenv.layers.content import PIECE
+from mlenv.layers.content import LARGE, PIECE
 from mlenv.layers.entry import Content, Deflated, Entry, Stored
 from mlenv.layers.inflate import BrokenStreamError, Inflater, RawStream
 from mlenv.model.digest import Digest
@@ -38,6 +38,11 @@ class Inspector:
 
     def tar(self, data: bytes) -> None:
         """Bytes of the tar, in order: what lies before an entry's content, the content, the end."""
+        if len(data) >= LARGE:
+            self._flush()
+            self._tar_hasher.update(data)
+            self._tar_size += len(data)
+            return
         self._gathered.append(data)
         self._gathered_size += len(data)
         if self._gathered_size >= PIECE:

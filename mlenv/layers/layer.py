@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mlenv.layers import gzip, tar
 from mlenv.layers.complete import complete
-from mlenv.layers.content import PIECE, Reader
+from mlenv.layers.content import LARGE, PIECE, Reader
 from mlenv.layers.entry import Deflated, Entry
 from mlenv.layers.inflate import Inflater, fastest
 from mlenv.layers.inspect import Inspector
@@ -121,7 +121,7 @@ def _deflated(
 
 
 class _Output:
-    """Gathers small pieces, and hashes and hands on about a mebibyte at a time."""
+    """Gathers small pieces up to about a mebibyte, and hashes and hands on what it has; large ones are not copied."""
 
     def __init__(self, write: Callable[[bytes], object] | None) -> None:
         self._write = write
@@ -131,19 +131,26 @@ class _Output:
         self._size = 0
 
     def add(self, data: bytes) -> None:
+        if len(data) >= LARGE:
+            self._flush()
+            self._emit(data)
+            return
         self._gathered.append(data)
         self._gathered_size += len(data)
         if self._gathered_size >= PIECE:
             self._flush()
 
     def _flush(self) -> None:
-        data = b"".join(self._gathered)
+        if self._gathered:
+            self._emit(b"".join(self._gathered))
+            self._gathered.clear()
+            self._gathered_size = 0
+
+    def _emit(self, data: bytes) -> None:
         self._hasher.update(data)
         if self._write is not None:
             self._write(data)
         self._size += len(data)
-        self._gathered.clear()
-        self._gathered_size = 0
 
     def finish(self) -> LayerDigest:
         self._flush()

@@ -254,6 +254,7 @@ def measure(rows: dict[str, Callable[[], object]], rounds: int) -> dict[str, lis
     times: dict[str, list[float]] = {name: [] for name in rows}
     for number in range(rounds):
         for name, work in rows.items():
+            os.sync()  # what an earlier row left to be written is not this one's
             began = time.perf_counter()
             work()
             times[name].append(time.perf_counter() - began)
