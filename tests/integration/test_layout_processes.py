@@ -30,7 +30,6 @@ def _dies(path: Path, moment: str) -> None:
             out.add_blob(b"whole")
         with out.blob_writer() as sink:
             sink.write(b"half")
-            sink.flush()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
