@@ -11,6 +11,13 @@ from mlenv.model.progress import SILENT, Progress
 from mlenv.sources.cache import Cache, default_root
 
 
+def processors() -> int:
+    """How many processors this process may use, where the system says so (Linux), else how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Everything that differs from one run to the next and must not reach a digest.
@@ -25,7 +32,7 @@ class Surroundings:
     now: datetime
     progress: Progress = SILENT
     offline: bool = False
-    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    jobs: int = field(default_factory=processors)
 
     @classmethod
     def of_this_process(cls, project: Path, *, progress: Progress = SILENT, offline: bool = False) -> Self:
