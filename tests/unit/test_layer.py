@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import tarfile
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,29 +130,6 @@ def test_no_member_ends_where_an_entry_ends_unless_a_header_or_zeros_follow(entr
 def test_an_empty_layer_is_an_empty_tar() -> None:
     assert gzip.decompress(made([])) == bytes(1024)
     assert measure_layer([]).diff_size == 1024
-
-
-def test_memory_stays_flat_however_large_an_entry(spool: BinaryIO) -> None:
-    size = 256 << 20
-    compressor = zlib.compressobj(1, zlib.DEFLATED, -15)
-    crc, block = 0, bytes(1 << 20)
-    for _ in range(size >> 20):
-        spool.write(compressor.compress(block))
-        crc = zlib.crc32(block, crc)
-    spool.write(compressor.flush())
-    spool.flush()
-    content = Deflated(spool.fileno(), 0, spool.tell(), size, crc)
-    sparse = Path(spool.name).with_name("sparse")
-    with sparse.open("w+b") as stored:
-        stored.truncate(size)
-        entries = [file("a", content), file("b", Stored(stored.fileno(), 0, size))]
-        tracemalloc.start()
-        try:
-            measure_layer(entries)
-            write_layer(entries, len)
-            assert tracemalloc.get_traced_memory()[1] < 16 << 20
-        finally:
-            tracemalloc.stop()
 
 
 def test_writing_hands_on_about_a_mebibyte_at_a_time(entries: list[Entry]) -> None:
