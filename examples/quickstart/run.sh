@@ -105,13 +105,16 @@ if [ $engine = yes ] && find_engine; then
   say "Load it into an engine and run it: no network, read-only, not root"
   "$mlenv" build --output docker-daemon:mlenv-quickstart:0.1.0
   container=$(docker run --detach --network none --read-only --tmpfs /tmp mlenv-quickstart:0.1.0)
-  for _ in $(seq 60); do
-    docker logs "$container" 2>&1 | grep -q listening && break
+  listening=no
+  for _ in $(seq 120); do
+    if docker logs "$container" 2>&1 | grep -q listening; then listening=yes; break; fi
     sleep 0.5
   done
+  [ $listening = yes ] || { docker logs "$container" >&2; echo "the service did not start" >&2; exit 1; }
   for flower in "5.1 3.5 1.4 0.2" "6.7 3.0 5.2 2.3"; do
-    # shellcheck disable=SC2086 -- four numbers, four arguments
-    echo "iris $flower: $(docker exec "$container" python predict.py $flower)"
+    # shellcheck disable=SC2086 # four numbers, four arguments
+    species=$(docker exec "$container" python predict.py $flower)
+    echo "iris $flower: $species"
   done
 elif [ $engine = yes ]; then
   echo "No engine answers, and none can be installed here; the image is complete all the same."

@@ -220,11 +220,11 @@ def test_a_cache_of_somebody_else(locked: Project, tmp_path: Path) -> None:
 
 @pytest.fixture
 def nobody(locked: Project) -> Callable[..., Result]:
-    """Runs mlenv as a user to whom the project belongs to somebody else."""
+    """Runs mlenv as a user to whom the project belongs to somebody else, and who may read everything."""
     programs.require_root("another user is needed")
-    return lambda *arguments: locked.run(
-        *arguments, before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
-    )
+    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    capabilities = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+    return lambda *arguments: locked.run(*arguments, before=(*user, *capabilities))
 
 
 @pytest.mark.parametrize("command", [BUILD, ("build", "--output", "oci-archive:out.tar"), ("init",), ("pin",)])

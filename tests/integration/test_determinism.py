@@ -56,9 +56,12 @@ class Variation:
 WITHOUT_ISAL = "import sys; sys.modules['isal'] = None; from mlenv.cli import main; main()"
 MANY_THREADS = "import os; os.sched_getaffinity = lambda pid: set(range(7)); from mlenv.cli import main; main()"
 
+AS_ROOT_MAY = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
+
 VARIATIONS = {
     "again, from an empty cache": Variation(cold=True),
-    "another user": Variation(prefix=("unshare", "--user", "--map-user=1234", "--map-group=4321")),
+    # It may read and write root's folders, but is somebody else.
+    "another user": Variation(prefix=("setpriv", "--reuid=1234", "--regid=4321", "--clear-groups", *AS_ROOT_MAY)),
     "umask": Variation(umask=0o077),
     "time zone and language": Variation({"TZ": "Asia/Kathmandu", "LANG": "tr_TR.UTF-8", "LC_ALL": "C"}),
     "hash seed": Variation({"PYTHONHASHSEED": "4711"}),

@@ -14,6 +14,7 @@ import pytest
 from support.engines import Engine
 from support.hostile_registry import Answer, Request, hostile
 from support.made_images import make_image, make_index, tar_of
+from support.tars import extract
 
 from mlenv.build.outputs import check_output, write_output
 from mlenv.errors import DigestMismatchError, UnavailableError, UsageError
@@ -46,7 +47,7 @@ def skopeo_digest(skopeo: Path, source: str) -> str:
 
 def unpacked(archive: Path, folder: Path) -> Layout:
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        extract(tar, folder)
     return Layout(folder)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from support import home
+from support.tars import extract
 from support.wheels import STORED, Part, hash_text, squeezed, wheel_file, wheel_parts
 from uv import find_uv_bin
 
@@ -89,7 +90,7 @@ def install_with_mlenv(wheels: Sequence[Path], root: Path, python_minor: str) ->
     layer.seek(0)
     # gzip.decompress copies the rest of the file for every member; the streaming reader does not.
     with gzip.open(layer) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as archive:
-        archive.extractall(root, filter="fully_trusted")
+        extract(archive, root)
     return root / venv.prefix
 
 
