@@ -113,7 +113,7 @@ if [ $engine = yes ] && find_engine; then
   [ $listening = yes ] || { docker logs "$container" >&2; echo "the service did not start" >&2; exit 1; }
   for flower in "5.1 3.5 1.4 0.2" "6.7 3.0 5.2 2.3"; do
     # shellcheck disable=SC2086 # four numbers, four arguments
-    species=$(docker exec "$container" python predict.py $flower)
+    species=$(docker exec "$container" python predict.py $flower) || { echo "no prediction: $species" >&2; exit 1; }
     echo "iris $flower: $species"
   done
 elif [ $engine = yes ]; then
