@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from mlenv.errors import MlenvError, Problem, StaleLockError
-from mlenv.layers.tree import tree_digest
-from mlenv.model.digest import Digest
+from mlenv.layers.complete import complete
+from mlenv.layers.tree import tree_digest, tree_entries
 from mlenv.model.lock import Lock
 from mlenv.model.manifest import EnvironmentManifest
-from mlenv.sources.cache import Cache
-from mlenv.sources.contents import Contents
 from mlenv.sources.project_files import requirements_digests
 
 
@@ -34,11 +32,10 @@ def require_fresh(lock: Lock, manifest: EnvironmentManifest, project: Path) -> N
 
 def _changed_trees(lock: Lock, manifest: EnvironmentManifest, project: Path) -> list[Problem]:
     locked = {tree.target: tree.digest for platform in lock.platforms[:1] for tree in platform.trees}
-    contents = Contents(Cache(project), project)  # trees are never taken from a cache
     problems: list[Problem] = []
     for tree in manifest.files:
         try:
-            found: Digest | None = tree_digest(contents.tree(tree))
+            found = tree_digest(complete(tree_entries(project, tree)))
         except MlenvError as error:
             problems.extend(error.problems)
             continue

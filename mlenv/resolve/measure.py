@@ -5,7 +5,7 @@ the recipe, the wheels, and the paths that they are installed to.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from mlenv.layers.entry import Entry
 from mlenv.layers.layer import MeasuredLayer, measure_layer
@@ -58,8 +58,8 @@ def recall(contents: Contents, key: str) -> MeasuredLayer | None:
 
 def remember(contents: Contents, key: str, layer: MeasuredLayer) -> MeasuredLayer:
     """Keep a measurement for the next run."""
-    value = {name: str(one) if isinstance(one, Digest) else one for name, one in asdict(layer).items()}
-    value |= {name: str(getattr(layer, name)) for name in ("digest", "diff_id", "mtree")}
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    value = {name: str(one) if isinstance(one, Digest) else one for name, one in values.items()}
     contents.cache.remember(RECORDS, key, value)
     return layer
 
