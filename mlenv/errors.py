@@ -45,6 +45,13 @@ class StaleLockError(MlenvError):
     exit_status = 1
 
 
+class DriftError(MlenvError):
+    """What was verified is not what the lock says."""
+
+    code = "drift"
+    exit_status = 1
+
+
 class UsageError(MlenvError):
     """The command line asks for something that does not exist or make sense."""
 
@@ -71,6 +78,27 @@ class SignatureError(MlenvError):
 
     code = "signature"
     exit_status = 3
+
+
+class SigningKeyError(MlenvError):
+    """A key cannot be used: it is not one, its passphrase is wrong, or whatever holds it does not sign."""
+
+    code = "signing-key"
+    exit_status = 3
+
+
+class TrustPolicyError(MlenvError):
+    """There is no trust policy, it cannot be read, or it may not be believed."""
+
+    code = "trust-policy"
+    exit_status = 3
+
+
+class UnverifiableError(MlenvError):
+    """Something could not be verified: there was no evidence either way."""
+
+    code = "unverifiable"
+    exit_status = 4
 
 
 class ResolutionError(MlenvError):

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlenv.errors import DigestMismatchError
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
-from mlenv.oci.canonical import canonical_json
 from mlenv.oci.descriptor import INDEX_TYPES, Descriptor
 from mlenv.oci.image import ImageIndex, ImageManifest
 from mlenv.oci.layout import LAYOUT_FILE, Layout

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
 
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.lock import RECIPE_VERSION, LockedLayer, PlatformContents
 from mlenv.model.manifest import Container, Environment, Healthcheck
 from mlenv.model.platform import Platform
-from mlenv.oci.canonical import canonical_json
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

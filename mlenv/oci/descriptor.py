@@ -13,10 +13,10 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
-from mlenv.oci.canonical import canonical_json
-from mlenv.oci.strict_json import parse_json, shown
+from mlenv.model.strict_json import parse_json, shown
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from mlenv.model.digest import Digest
+from mlenv.model.strict_json import parse_json
 from mlenv.oci.descriptor import (
     CONFIG_TYPES,
     DOCKER_INDEX,
@@ -18,7 +19,6 @@ from mlenv.oci.descriptor import (
     Many,
     Word,
 )
-from mlenv.oci.strict_json import parse_json
 
 
 class Healthcheck(Document):

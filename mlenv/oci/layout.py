@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from mlenv.errors import DigestMismatchError, RefusedError, UsageError
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
-from mlenv.oci.canonical import canonical_json
+from mlenv.model.strict_json import LIMIT, parse_json, shown
 from mlenv.oci.descriptor import REF_NAME, Descriptor
 from mlenv.oci.image import ImageIndex
-from mlenv.oci.strict_json import LIMIT, parse_json, shown
 
 LAYOUT_FILE = canonical_json({"imageLayoutVersion": "1.0.0"})
 

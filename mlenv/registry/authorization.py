@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from mlenv.errors import UnavailableError
-from mlenv.oci.strict_json import parse_json
+from mlenv.model.strict_json import parse_json
 from mlenv.registry.credentials import Credentials
 from mlenv.registry.origin import check_destination
 

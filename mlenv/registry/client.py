@@ -15,9 +15,9 @@ from urllib3.exceptions import HTTPError
 
 from mlenv.errors import DigestMismatchError, RefusedError, UnavailableError, UsageError
 from mlenv.model.digest import Digest
+from mlenv.model.strict_json import LIMIT
 from mlenv.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from mlenv.oci.reference import Reference
-from mlenv.oci.strict_json import LIMIT
 from mlenv.registry.authorization import Challenge, authorization
 from mlenv.registry.credentials import Credentials, find_credentials
 from mlenv.registry.origin import base_url, check_destination, is_loopback, origin

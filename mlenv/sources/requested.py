@@ -1,11 +1,11 @@
 """What the manifest asks of the outside world, in the words of the sources that answer."""
 
 from mlenv.errors import UsageError
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.manifest import DebianBase, EnvironmentManifest
 from mlenv.model.platform import Platform
 from mlenv.model.tags import PythonTarget
-from mlenv.oci.canonical import canonical_json
 from mlenv.sources.debian.request import DebianRequest
 from mlenv.sources.packages.uv_project import BoundIndex, PackageRequest
 from mlenv.sources.surroundings import Surroundings

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlenv.errors import RefusedError, UsageError
+from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.platform import Platform
-from mlenv.oci.canonical import canonical_json
+from mlenv.model.strict_json import parse_json
 from mlenv.oci.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor
 from mlenv.oci.image import ContainerConfig, ImageConfig, ImageManifest, RootFs, parse_manifest
 from mlenv.oci.reference import Reference, Target
-from mlenv.oci.strict_json import parse_json
 from mlenv.oci.tar_reader import TarKind, TarReader
 from mlenv.registry.authorization import Challenge
 from mlenv.sources.bases.facts import read_facts, tar_files

@@ -1,6 +1,6 @@
 import pytest
 
-from mlenv.oci.strict_json import LIMIT, parse_json
+from mlenv.model.strict_json import LIMIT, parse_json
 
 
 @pytest.mark.parametrize(

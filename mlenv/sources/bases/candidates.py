@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlenv.errors import RefusedError
-from mlenv.oci.strict_json import shown
+from mlenv.model.strict_json import shown
 
 _INTERPRETER = re.compile(r"python3?(\.\d{1,2})?t?")
 _LIBPYTHON = re.compile(r"libpython3\.\d{1,2}t?\.so(\.1\.0)?")

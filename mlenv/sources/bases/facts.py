@@ -16,7 +16,7 @@ from mlenv.layers.content import Reader
 from mlenv.layers.entry import Entry, EntryType
 from mlenv.model.facts import BaseFacts
 from mlenv.model.platform import Platform
-from mlenv.oci.strict_json import shown
+from mlenv.model.strict_json import shown
 from mlenv.oci.tar_reader import Stream, TarKind, TarReader
 from mlenv.sources.bases.candidates import Binary, Text, read_candidate
 from mlenv.sources.bases.root_tree import Link, RootTree

@@ -1,0 +1,1 @@
+"""Keys, bundles, policies and serials, where they lie on this machine."""

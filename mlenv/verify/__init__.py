@@ -1,0 +1,1 @@
+"""Lock and a thing in the world -> Report."""

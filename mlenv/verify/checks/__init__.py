@@ -1,0 +1,1 @@
+"""Evidence against a lock -> findings."""

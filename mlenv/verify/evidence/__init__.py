@@ -1,0 +1,1 @@
+"""What a thing in the world shows: layouts, archives, engines."""
