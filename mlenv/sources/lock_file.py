@@ -12,6 +12,11 @@ LARGEST = 64 << 20
 
 def load_lock(path: Path) -> Lock:
     """The lock in a file. StaleLockError where there is none, LockFormatError where it cannot be read."""
+    return parse_lock(read_lock(path), path)
+
+
+def read_lock(path: Path) -> bytes:
+    """The raw bytes of a lock, which is what a signature binds. Raises as `load_lock`."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -22,6 +27,11 @@ def load_lock(path: Path) -> Lock:
         raise LockFormatError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
     if len(data) > LARGEST:
         raise LockFormatError(f"larger than {LARGEST >> 20} MiB", where=str(path), hint="is it an mlenv.lock at all?")
+    return data
+
+
+def parse_lock(data: bytes, path: Path) -> Lock:
+    """The lock in those bytes; LockFormatError, which names the file."""
     try:
         return Lock.parse(data.decode(), filename=str(path))
     except UnicodeDecodeError:
