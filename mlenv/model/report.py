@@ -11,6 +11,7 @@ from typing import Any, Final
 from mlenv.errors import DriftError, Problem, SignatureError, UnverifiableError
 
 REPORT_VERSION: Final = 1
+LOCK_ALONE: Final = "lock"  # the target that is no image
 
 
 class Status(StrEnum):
@@ -44,7 +45,7 @@ class Trusted(StrEnum):
 class Finding:
     """One check and what came of it.
 
-    `check` is a stable id of dotted words: its first word is `signature` or `trust` where the lock's authority is
+    `check` is a stable id of dotted words: its first word is `signature`, `trust` or `provenance` where authority is
     judged, `lock` or `image` where things are compared. `expected` and `observed` are text for people and machines
     alike: digests, times, names; empty where there is nothing to compare. `source` says where the observed value was
     read (`mlenv.lock.sigstore.json`, `oci:out layer 3`), `trusted` whom one believes in taking it from there.
@@ -63,8 +64,8 @@ class Finding:
 
     @property
     def judges_authority(self) -> bool:
-        """Whether it is about who approved the lock, rather than about what was built from it."""
-        return self.check.partition(".")[0] in {"signature", "trust"}
+        """Whether it is about who approved the lock or built the image, rather than about what the image is."""
+        return self.check.partition(".")[0] in {"signature", "trust", "provenance"}
 
     @property
     def problem(self) -> Problem:
@@ -108,6 +109,17 @@ class Report:
     def failed(self) -> tuple[Finding, ...]:
         """The findings of failed checks."""
         return tuple(one for one in self.findings if one.status is Status.FAIL)
+
+    @property
+    def signature_is_checked(self) -> bool:
+        """Whether anybody looked at who approved the lock, whatever came of it."""
+        looked = [one for one in self.findings if one.check.partition(".")[0] in {"signature", "trust"}]
+        return any(one.status is not Status.SKIPPED for one in looked)
+
+    @property
+    def is_of_the_lock_alone(self) -> bool:
+        """Whether no image was looked at: `mlenv verify lock`."""
+        return self.target == LOCK_ALONE
 
     @property
     def exit_status(self) -> int:

@@ -1,0 +1,13 @@
+"""A report for programs: the document of schema/mlenv.report.schema.json."""
+
+import json
+
+from mlenv.model.report import Report
+
+
+def render_json(report: Report) -> str:
+    """The report as JSON text that ends with a newline.
+
+    ASCII only, as `mlenv --json` writes everything: what comes from outside cannot act on a terminal.
+    """
+    return json.dumps(report.to_json(), indent=2) + "\n"
