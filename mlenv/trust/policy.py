@@ -1,0 +1,127 @@
+"""Whose approval counts: keys, and the rules by which they approve environments. schema/trust.md is normative."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from pydantic import ValidationError
+
+from mlenv.errors import TrustPolicyError
+from mlenv.model.canonical import canonical_json
+from mlenv.model.digest import Digest
+from mlenv.trust.keys import PublicKey
+from mlenv.trust.policy_file import EnvironmentRule, PolicyFile, RevocationReason
+
+__all__ = ["EnvironmentRule", "RevocationReason", "TrustPolicy", "TrustedKey"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A key under the name that the policy gives it, and the time in which it counts. Times are in UTC."""
+
+    name: str
+    public_key: PublicKey
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    revoked: datetime | None = None
+    revocation_reason: RevocationReason = RevocationReason.KEY_COMPROMISE
+
+    def refusal(self, issued_at: datetime, now: datetime) -> str:
+        """Why what it signed at that time does not count now, completing "the key <name>"; empty where it does."""
+        if self.revoked:
+            if self.revocation_reason is RevocationReason.KEY_COMPROMISE:
+                return f"was revoked on {_text(self.revoked)} because it was compromised: nothing signed with it counts"
+            if issued_at >= self.revoked:
+                return f"was superseded on {_text(self.revoked)}, before this was issued ({_text(issued_at)})"
+        if self.valid_from and min(issued_at, now) < self.valid_from:
+            return f"is not valid before {_text(self.valid_from)}"
+        if self.valid_until and max(issued_at, now) >= self.valid_until:
+            return f"is no longer valid since {_text(self.valid_until)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """A whole policy. `digest` is that of its file's raw bytes."""
+
+    digest: Digest
+    keys: tuple[TrustedKey, ...]
+    environments: tuple[EnvironmentRule, ...]
+
+    @classmethod
+    def parse(cls, data: bytes, *, filename: str = "trust.toml") -> Self:
+        """Read trust.toml; TrustPolicyError says all that is wrong with it."""
+        try:
+            file = PolicyFile.model_validate(tomllib.loads(data.decode()))
+        except (ValueError, RecursionError, ValidationError) as error:
+            raise TrustPolicyError(f"not a trust policy: {error}".splitlines()[0], where=filename) from None
+        keys = (
+            TrustedKey(
+                name,
+                key.public_key,
+                key.valid_from,
+                key.valid_until,
+                key.revoked,
+                key.revocation_reason or RevocationReason.KEY_COMPROMISE,
+            )
+            for name, key in file.keys.items()
+        )
+        return cls(Digest.of(data), tuple(keys), file.environments)
+
+    @classmethod
+    def of_keys(cls, keys: Sequence[PublicKey], threshold: int = 1) -> Self:
+        """The policy of `--key … --threshold N`: for every environment, that many of these keys. TrustPolicyError.
+
+        The keys have the first twelve digits of their fingerprints as names. A key that is named twice is one key.
+        """
+        trusted = tuple(TrustedKey(key.fingerprint.short, key) for key in dict.fromkeys(keys))
+        if not 1 <= threshold <= len(trusted):
+            raise TrustPolicyError(
+                f"a threshold of {threshold} for {len(trusted)} different keys",
+                where="--threshold",
+                hint=f"give a threshold of 1 to {len(trusted)}, or more keys",
+            )
+        rule = EnvironmentRule.model_validate(
+            {"name": "*", "approvers": [one.name for one in trusted], "threshold": threshold}
+        )
+        fingerprints = sorted(str(one.public_key.fingerprint) for one in trusted)
+        text = canonical_json({"keys": fingerprints, "threshold": threshold})
+        return cls(Digest.of(text), trusted, (rule,))
+
+    def rule(self, environment: str) -> EnvironmentRule | None:
+        """The first rule whose pattern matches the name of an environment."""
+        return next((one for one in self.environments if covers(one.name, environment)), None)
+
+    def key(self, hint: str) -> TrustedKey | None:
+        """The key of a bundle's hint: standard base64 of the sha256 of its SubjectPublicKeyInfo."""
+        return next((one for one in self.keys if one.public_key.hint == hint), None)
+
+    def named(self, name: str) -> TrustedKey:
+        """The key of a name that a rule has."""
+        return next(one for one in self.keys if one.name == name)
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a pattern of * and ? matches a name; a pattern as the name asks whether all that it matches match."""
+    at, star, resume = 0, -1, 0
+    position = 0
+    while position < len(name):
+        wanted = pattern[at : at + 1]
+        if wanted == "*":
+            star, resume = at, position
+            at += 1
+        elif wanted == name[position] or (wanted == "?" and name[position] != "*"):
+            at += 1
+            position += 1
+        elif star >= 0:
+            resume += 1
+            at, position = star + 1, resume
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
