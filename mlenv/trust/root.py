@@ -1,0 +1,151 @@
+"""Roots of trust: a trust policy that is signed as TUF root metadata, and how one root follows another.
+
+TUF specification 1.0.31, sections 4.3 (root.json) and 5.3 (how a client updates its root). python-tuf parses roots and
+checks their signatures; it does so over its own canonical serialisation of what it parsed, as TUF has it. The normative
+text of what is added here is schema/trust-root.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from mlenv.errors import TrustPolicyError
+from mlenv.trust.keys import PublicKey
+from mlenv.trust.policy import TrustPolicy
+from mlenv.trust.root_form import public_key, read_metadata
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Root, VerificationResult
+
+POLICY_FIELD: Final = "x-mlenv-trust"
+"""The field of the signed part that holds the text of trust.toml."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoot:
+    """A root as it was read.
+
+    `data` are its raw bytes. `threshold` of `keys` must sign it, and the next root; `signers` are those of `keys` that
+    did. Whether they are enough is for `first_root` and `next_root` to say.
+    """
+
+    data: bytes
+    version: int
+    expires: datetime
+    policy: TrustPolicy
+    keys: tuple[PublicKey, ...]
+    threshold: int
+    signers: tuple[PublicKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RootFile:
+    """Bytes that say they are a root, and what messages call them."""
+
+    name: str
+    data: bytes
+
+
+def parse_root(data: bytes, *, where: str) -> TrustRoot:
+    """Read a root without believing it. Raises TrustPolicyError for whatever is none."""
+    return _root(read_metadata(data, where=where), data, where=where)
+
+
+def first_root(data: bytes, now: datetime | None, *, where: str) -> TrustRoot:
+    """A root that is believed because of where it lies, or because the user says so.
+
+    Its own threshold of its own keys must have signed it, and it must not have expired by `now`; None where another
+    root follows it. TrustPolicyError.
+    """
+    metadata = read_metadata(data, where=where)
+    _require_own(metadata, where=where)
+    _require_unexpired(metadata.signed, now, where=where)
+    return _root(metadata, data, where=where)
+
+
+def next_root(trusted: bytes, new: bytes, now: datetime | None, *, where: str) -> TrustRoot:
+    """The root that follows a trusted one (section 5.3). `where` names the new one; `now` as for `first_root`.
+
+    Its version is one more, and it is signed by the old root's threshold of the old root's keys and by its own
+    threshold of its own keys. Whether the old one has expired does not matter. TrustPolicyError.
+    """
+    old, metadata = read_metadata(trusted, where="the trusted root"), read_metadata(new, where=where)
+    _require_own(old, where="the trusted root")
+    _require_next_version(old.signed.version, metadata.signed.version, where=where)
+    result = metadata.signed.get_root_verification_result(old.signed, metadata.signed_bytes, metadata.signatures)
+    _require(result.first, f"version {old.signed.version}, which is trusted,", where=where)
+    _require(result.second, f"version {metadata.signed.version} itself", where=where)
+    _require_unexpired(metadata.signed, now, where=where)
+    return _root(metadata, new, where=where)
+
+
+def last_root(trusted: bytes | None, chain: Sequence[RootFile], now: datetime) -> TrustRoot:
+    """The end of a chain of at least one root, each of which follows the one before; the first follows `trusted`.
+
+    Without `trusted` the first of the chain is believed. Only the last must not have expired (section 5.3.10).
+    """
+    *others, last = chain
+    for file in others:
+        trusted = _step(trusted, file, None).data
+    return _step(trusted, last, now)
+
+
+def _step(trusted: bytes | None, file: RootFile, now: datetime | None) -> TrustRoot:
+    if trusted is None:
+        return first_root(file.data, now, where=file.name)
+    return next_root(trusted, file.data, now, where=file.name)
+
+
+def _root(metadata: "Metadata[Root]", data: bytes, *, where: str) -> TrustRoot:
+    root = metadata.signed
+    text = root.unrecognized_fields.get(POLICY_FIELD)
+    if not isinstance(text, str):
+        raise TrustPolicyError(
+            f"a TUF root without a trust policy: there is no text in {POLICY_FIELD}",
+            where=where,
+            hint="make it from a trust.toml with `mlenv trust root new`",
+        )
+    policy = TrustPolicy.parse(text.encode(), filename=f"{where} {POLICY_FIELD}")
+    keys = {keyid: public_key(root.keys[keyid], where=where) for keyid in root.roles["root"].keyids}
+    result = _own_signatures(metadata)
+    signers = tuple(key for keyid, key in keys.items() if keyid in result.signed)
+    return TrustRoot(data, root.version, root.expires, policy, tuple(keys.values()), result.threshold, signers)
+
+
+def _own_signatures(metadata: "Metadata[Root]") -> "VerificationResult":
+    return metadata.signed.get_verification_result("root", metadata.signed_bytes, metadata.signatures)
+
+
+def _require_own(metadata: "Metadata[Root]", *, where: str) -> None:
+    _require(_own_signatures(metadata), f"version {metadata.signed.version} itself", where=where)
+
+
+def _require(result: "VerificationResult", whose: str, *, where: str) -> None:
+    if not result.verified:
+        raise TrustPolicyError(
+            f"it carries {len(result.signed)} of the {result.threshold} signatures that {whose} asks for",
+            where=where,
+            hint="holders of its keys sign it with `mlenv trust root sign`; do not trust it before they did",
+        )
+
+
+def _require_next_version(old: int, new: int, *, where: str) -> None:
+    if new == old:
+        message, hint = f"version {new} is the one that is trusted already", f"give version {old + 1} if there is one"
+    elif new < old:
+        message, hint = f"version {new} is older than the trusted version {old}", "never go back: ask why it was given"
+    elif new > old + 1:
+        message, hint = f"version {new} does not follow version {old}", f"give version {old + 1} and all after it"
+    else:
+        return
+    raise TrustPolicyError(message, where=where, hint=hint)
+
+
+def _require_unexpired(root: "Root", now: datetime | None, *, where: str) -> None:
+    if now is not None and root.is_expired(now):
+        raise TrustPolicyError(
+            f"the root expired on {root.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            where=where,
+            hint=f"get version {root.version + 1} from its owner, then run `mlenv trust root update FILE`",
+        )
