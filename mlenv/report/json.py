@@ -6,8 +6,8 @@ from mlenv.model.report import Report
 
 
 def render_json(report: Report) -> str:
-    """The report as JSON text that ends with a newline.
+    """The report as JSON text, without a newline at the end.
 
     ASCII only, as `mlenv --json` writes everything: what comes from outside cannot act on a terminal.
     """
-    return json.dumps(report.to_json(), indent=2) + "\n"
+    return json.dumps(report.to_json(), indent=2)

@@ -27,7 +27,7 @@ _UNFINISHED: Final = {Status.FAIL: "failed", Status.UNVERIFIABLE: "could not be 
 
 
 def render_text(report: Report, *, width: int = WIDTH, color: bool = False) -> str:
-    """The report as text that ends with a newline.
+    """The report as lines of text, without a newline at the end.
 
     The first line is the verdict and is never wrapped; the rest keeps to `width` columns where its words allow it.
     `color` adds ANSI escape sequences (ECMA-48, SGR) to the verdict and to the names of checks, and nothing else.
@@ -38,7 +38,7 @@ def render_text(report: Report, *, width: int = WIDTH, color: bool = False) -> s
         blocks.append(_section(title, (line for one in found for line in _in_full(one, width, color=color))))
     blocks.append(_section("skipped", _rows(_skipped(report.findings), width)))
     blocks.append(_section("passed", _rows(_passed(report.findings), width)))
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def verdict(report: Report, *, color: bool = False) -> str:
@@ -64,11 +64,18 @@ def _outcome(report: Report) -> tuple[str, Status]:
         lacking = sum(one.status is Status.UNVERIFIABLE for one in report.findings)
         said = f"could not be verified: {target} ({lacking} of {made} checks had no evidence)"
         return said, Status.UNVERIFIABLE
-    signers = _safe(report.facts.get("signers", ""))
-    approved = f"approved by {signers}" if signers and report.signature_is_checked else ""
-    if report.is_of_the_lock_alone:
-        return f"verified: mlenv.lock is {approved or 'whole'}", Status.PASS
-    return ", ".join(filter(None, [f"verified: {target} is what mlenv.lock says", approved])), Status.PASS
+    return _passed_verdict(report, target), Status.PASS
+
+
+def _passed_verdict(report: Report, target: str) -> str:
+    """`verified` is said only where somebody's signature was."""
+    same = "mlenv.lock can be read" if report.is_of_the_lock_alone else f"{target} is what mlenv.lock says"
+    if not report.signature_is_checked:
+        return same
+    # Facts give signers as `alice (sha256:…), bob (sha256:…)`: the fingerprints stand in the facts.
+    names = [name.partition(" (")[0] for name in report.facts.get("signers", "").split(", ") if name]
+    approved = _safe("approved by " + " and ".join(names)) if names else "approved"
+    return f"verified: mlenv.lock is {approved}" if report.is_of_the_lock_alone else f"verified: {same}, {approved}"
 
 
 def _broken(report: Report, target: str) -> list[str]:
