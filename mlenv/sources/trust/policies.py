@@ -1,0 +1,123 @@
+"""Whom the user trusts: keys named on the command line, a policy file named there, or the one in the user's folders.
+
+A checkout must not bring along the policy that its own lock is judged by. So a policy that lies in the tree of the lock
+is refused, unless the user names it with --trust; MLENV_TRUST is not enough for that, since a checkout can set it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from mlenv.errors import SigningKeyError, TrustPolicyError, UsageError
+from mlenv.sources.trust.folders import configuration_folder
+from mlenv.sources.trust.policy_files import PolicyBytes, policy_in_folder, read_by_hand, read_guarded
+from mlenv.sources.trust.trees import refuse_inside_tree
+from mlenv.trust.keys import PublicKey
+from mlenv.trust.policy import TrustPolicy
+
+_LARGEST_KEY: Final = 64 << 10  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A policy and where it comes from.
+
+    `source` is what its high-water marks are kept under: the resolved path of the file, or `keys:` and the sorted
+    fingerprints. `shown` is what messages call it. `path` is the file, if there is one; `root` says that it is a
+    signed root, which is replaced by a new root and never edited.
+    """
+
+    policy: TrustPolicy
+    source: str
+    shown: str
+    path: Path | None = None
+    root: bool = False
+
+
+def find_trust(
+    environ: Mapping[str, str],
+    lock_path: Path,
+    *,
+    trust: Path | None = None,
+    keys: Sequence[Path] = (),
+    threshold: int | None = None,
+    now: datetime | None = None,
+) -> Trust | None:
+    """Whom to trust about a lock; None where the user has no policy at all.
+
+    `keys` and `threshold` are --key and --threshold, `trust` is --trust; without them MLENV_TRUST, then `trust.toml`
+    or `trust.root.json` in the folder of configuration. TrustPolicyError for a policy that cannot be read or believed,
+    SigningKeyError for a file that is no public key, UsageError for options that do not go together. By `now`, which
+    is the clock's time unless given, a root has expired or not.
+    """
+    if keys:
+        if trust is not None:
+            raise UsageError("--key and --trust exclude one another", hint="give one of them")
+        return _of_keys(keys, 1 if threshold is None else threshold)
+    if threshold is not None:
+        hint = "give --key too, or set the threshold in the trust policy"
+        raise UsageError("--threshold counts the keys of --key, and there are none", hint=hint)
+    found = policy_bytes(environ, lock_path, trust=trust)
+    return None if found is None else _of_file(found, now or datetime.now(UTC))
+
+
+def policy_bytes(environ: Mapping[str, str], lock_path: Path, *, trust: Path | None = None) -> PolicyBytes | None:
+    """The file that `find_trust` takes where no keys are named, not parsed yet. TrustPolicyError."""
+    if trust is not None:
+        return read_by_hand(trust)
+    named = environ.get("MLENV_TRUST")
+    if named:
+        path, origin = Path(named), " (from MLENV_TRUST)"
+    else:
+        folder = configuration_folder(environ)
+        usual = policy_in_folder(folder) if folder else None
+        if usual is None:
+            return None
+        path, origin = usual, ""
+    refuse_inside_tree(path, lock_path, shown=f"{path}{origin}")
+    return read_guarded(path, shown=f"{path}{origin}")
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """The public key in a PEM file. SigningKeyError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_KEY + 1)
+    except OSError as error:
+        hint = "name the file of a public key, which often ends with .pub"
+        raise SigningKeyError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
+    if len(data) > _LARGEST_KEY:
+        raise SigningKeyError("too large for a public key", where=str(path), hint="name a file of PEM text")
+    return PublicKey.parse(data, where=str(path))
+
+
+def _of_keys(paths: Sequence[Path], threshold: int) -> Trust:
+    keys = list(dict.fromkeys(read_public_key(path) for path in paths))
+    if threshold < 1:
+        raise UsageError(f"--threshold {threshold} would accept what nobody signed", hint="give 1 or more")
+    if threshold > len(keys):
+        there = f"{len(keys)} key{'s' * (len(keys) != 1)}"
+        again = f", {len(paths)} times named," if len(paths) > len(keys) else ""
+        raise UsageError(
+            f"--threshold {threshold} can never be reached: --key names {there}{again}",
+            hint="name more different keys with --key, or lower --threshold",
+        )
+    shown = " ".join(f"--key {path}" for path in paths) + (f" --threshold {threshold}" if threshold > 1 else "")
+    source = "keys:" + ",".join(sorted(key.fingerprint.hex for key in keys))
+    return Trust(TrustPolicy.of_keys(keys, threshold), source, shown)
+
+
+def _of_file(found: PolicyBytes, now: datetime) -> Trust:
+    if found.is_root:
+        from mlenv.sources.trust.roots import load_root_policy  # noqa: PLC0415 -- tuf is slow to import
+
+        policy = load_root_policy(found.data, now, found.shown)
+    else:
+        policy = TrustPolicy.parse(found.data, filename=found.shown)
+    if not policy.environments:
+        raise TrustPolicyError("the policy has no rule", where=found.shown, hint="add one with `mlenv trust add`")
+    # A path need not be UTF-8, and the file of the marks is.
+    source = str(found.path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return Trust(policy, source, found.shown, found.path, found.is_root)
