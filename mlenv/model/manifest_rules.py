@@ -21,6 +21,7 @@ from mlenv.model.manifest import (
     Resources,
     System,
 )
+from mlenv.model.toml_file import Contradiction
 from mlenv.model.toml_places import Path, dotted
 
 OUR_LABELS = frozenset(
@@ -28,15 +29,6 @@ OUR_LABELS = frozenset(
     for name in ("created", "title", "version", "description", "ref.name", "base.name", "base.digest")
 )
 """Labels that mlenv writes itself; so are all that begin with `dev.mlenv.`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Something wrong at `path`, in one line each."""
-
-    path: Path
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

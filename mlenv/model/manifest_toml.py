@@ -1,26 +1,18 @@
 """The text of mlenv.toml -> EnvironmentManifest, or everything that is wrong with it at once."""
 
-import difflib
-import math
-import re
-import tomllib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
-from mlenv.errors import ManifestError, Problem
+from mlenv.errors import ManifestError
 from mlenv.model.digest import Digest
 from mlenv.model.manifest import EnvironmentManifest
-from mlenv.model.manifest_fields import InvalidValueError
-from mlenv.model.manifest_rules import Contradiction, Sections, contradictions, unpinned
-from mlenv.model.toml_places import Path, dotted, line_of, places
+from mlenv.model.manifest_rules import Sections, contradictions, unpinned
+from mlenv.model.toml_file import Contradiction, NotTomlError, described, impossible_numbers, located, read_toml
 
-_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_DEEPEST = 32
 _ARRAYS = ("models", "files")
 
 
@@ -36,69 +28,34 @@ def parse_manifest(
     An image without a digest is a problem unless `allow_unpinned`. Where somebody has looked up what such images
     are now (see `unpinned_images`), `digests` puts that into the message.
     """
-    document = _read_toml(text, filename)
-    found = [*_impossible_numbers(document, ())] or [*_problems(document)]
+    try:
+        document = read_toml(text, filename)
+    except NotTomlError as error:
+        raise ManifestError(problems=[error.problem]) from None
+    found = [*impossible_numbers(document)] or [*_problems(document)]
     if not found:
         manifest = EnvironmentManifest.model_validate(document)
         found = [] if allow_unpinned else [*unpinned(Sections.of(manifest), digests or {})]
         if not found:
             return manifest
-    raise ManifestError(problems=_located(found, text, filename))
+    raise ManifestError(problems=located(found, text, filename))
 
 
 def unpinned_images(text: str) -> tuple[str, ...]:
     """The image references in a manifest that have no digest; none where they cannot be read."""
     try:
-        document = _read_toml(text, "mlenv.toml")
-    except ManifestError:
+        document = read_toml(text, "mlenv.toml")
+    except NotTomlError:
         return ()
     base = _sections(document).base
     return (base.image,) if base and base.image and base.image_digest is None else ()
-
-
-def _read_toml(text: str, filename: str) -> dict[str, Any]:
-    try:
-        text.encode()
-        return tomllib.loads(text)
-    except UnicodeEncodeError:
-        problem = Problem("not text: it holds half a character", f"{filename}:1", "save the file as UTF-8")
-    except RecursionError:
-        problem = Problem("values are nested too deep", f"{filename}:1", "no value of mlenv.toml needs that")
-    except ValueError as error:
-        problem = _syntax_problem(error, text, filename)
-    raise ManifestError(problems=[problem])
-
-
-def _syntax_problem(error: ValueError, text: str, filename: str) -> Problem:
-    match = _PLACE.fullmatch(str(error))
-    if match is None:  # an integer that Python refuses to read
-        return Problem(f"not TOML: {error}".splitlines()[0], f"{filename}:1", "see https://toml.io/en/v1.0.0")
-    where = f"{filename}:{match[2]}:{match[3]}" if match[2] else f"{filename}:{text.count(chr(10)) + 1}"
-    hint = "save the file without a byte order mark" if text.startswith("\ufeff") else "see https://toml.io/en/v1.0.0"
-    return Problem(f"not TOML: {match[1]}".replace("\n", " "), where, hint)
-
-
-def _impossible_numbers(value: Any, path: Path) -> Iterator[Contradiction]:
-    """Numbers that no reader agrees on, and nesting that only an attacker needs; nothing else is looked at then."""
-    if len(path) > _DEEPEST:
-        yield Contradiction(path[:4], "values are nested too deep", "no value of mlenv.toml needs that")
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Contradiction(path, f"not a number: {value}", "write a finite number")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield Contradiction(path, "an integer beyond 64 bits", "write a smaller one")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _impossible_numbers(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _impossible_numbers(item, (*path, index))
 
 
 def _problems(document: dict[str, Any]) -> Iterator[Contradiction]:
     try:
         manifest = EnvironmentManifest.model_validate(document)
     except ValidationError as error:
-        yield from map(_described, _telling(error.errors(include_url=False)))
+        yield from described(error, EnvironmentManifest)
         sections = _sections(document)
         yield from unpinned(sections, {})
     else:
@@ -150,83 +107,3 @@ def _sections(document: dict[str, Any]) -> Sections:
         elif value is not None:
             values[section] = _read(section, value)
     return Sections(**values)
-
-
-_KINDS = {
-    "string_type": ("a string", "write it in quotes"),
-    "int_type": ("an integer", "write it without quotes and without a point"),
-    "float_type": ("a number", "write it without quotes"),
-    "time_delta_type": ("a duration", 'write it as in "30s"'),
-    "bool_type": ("true or false", "write it without quotes"),
-    "tuple_type": ("an array", "put the values in [ ]"),
-    "dict_type": ("a table", "write { key = value }, or a table of its own"),
-    "model_type": ("a table", "write { key = value }, or a table of its own"),
-}
-_TOML_NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array"}
-_TOML_NAMES |= {dict: "a table"}
-
-
-def _telling(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """The errors without those that only follow from others: an array is too short where its items are wrong."""
-    inside = {error["loc"][:-1] for error in errors}
-    return (error for error in errors if error["type"] != "too_short" or error["loc"] not in inside)
-
-
-def _described(details: ErrorDetails) -> Contradiction:
-    """What pydantic found, in the words of mlenv.toml."""
-    path = tuple(part for part in details["loc"] if part != "[key]")  # pydantic's mark for the key of a mapping
-    kind = details["type"]
-    cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, InvalidValueError):
-        return Contradiction(path, _one_line(str(cause)), cause.hint)
-    if kind == "extra_forbidden":
-        return Contradiction(path, f"unknown key {path[-1]!r}", _closest(str(path[-1]), _known_keys(path[:-1])))
-    if kind == "missing":
-        return Contradiction(path[:-1], f"the key {path[-1]!r} is missing", f"add {dotted(path)}")
-    if kind in _KINDS:
-        expected, hint = _KINDS[kind]
-        found = _TOML_NAMES.get(type(details["input"]), "a date or time")
-        return Contradiction(path, f"expected {expected}, found {found}", hint)
-    if kind == "too_short":
-        return Contradiction(path, "expected at least one value", "add one, or remove the key")
-    return Contradiction(path, _one_line(details["msg"].removeprefix("Input ")), "write another value")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _known_keys(path: Path) -> list[str]:
-    """The keys of the table at a path of the manifest."""
-    table: Any = EnvironmentManifest
-    for part in path:
-        if isinstance(part, str):
-            held = {field.alias or name: field.annotation for name, field in table.model_fields.items()}
-            table = _table_in(held.get(part))
-        if table is None:
-            return []
-    return [field.alias or name for name, field in table.model_fields.items()]
-
-
-def _table_in(annotation: Any) -> type[BaseModel] | None:
-    """The table that a field holds, alone, optional or in an array."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_table_in, typing.get_args(annotation))), None)
-
-
-def _closest(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key.replace("_", "-"), known, n=1)
-    if close:
-        return f'did you mean "{close[0]}"?'
-    return f"known are {', '.join(sorted(known))}" if known else "remove it"
-
-
-def _located(found: Iterable[Contradiction], text: str, filename: str) -> list[Problem]:
-    """Problems with their lines, in the order of the file."""
-    lines = places(text)
-    placed = sorted((line_of(lines, item.path), dotted(item.path), item.message, item.hint) for item in found)
-    return [
-        Problem(message, f"{filename}:{line} {path}".rstrip(), hint)
-        for line, path, message, hint in dict.fromkeys(placed)
-    ]
