@@ -94,7 +94,7 @@ def _require_form(value: object) -> None:
         raise ValueError("roles is no object of objects")
     for number in (signed.get("version"), *(role.get("threshold") for role in roles.values())):
         if type(number) is not int:  # True is an int to Python
-            raise ValueError("a version or a threshold is no integer")  # noqa: TRY004 -- as above
+            raise ValueError("a version or a threshold is no integer")
     if not all(isinstance(role.get("keyids"), list) for role in roles.values()):
         raise ValueError("keyids is no list")
 
