@@ -1,4 +1,4 @@
-"""`mlenv schema`: the JSON Schemas of mlenv.toml and mlenv.lock."""
+"""`mlenv schema`: the JSON Schemas of mlenv.toml, mlenv.lock and trust.toml."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,6 +14,7 @@ class SchemaOf(StrEnum):
 
     MANIFEST = "manifest"
     LOCK = "lock"
+    TRUST = "trust"
 
 
 def schema(
@@ -27,6 +28,7 @@ def schema(
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.model.lock_schema import lock_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- as above
+        from mlenv.trust.policy_schema import trust_schema  # noqa: PLC0415 -- as above
 
-        schemas = {SchemaOf.MANIFEST: manifest_schema, SchemaOf.LOCK: lock_schema}
+        schemas = {SchemaOf.MANIFEST: manifest_schema, SchemaOf.LOCK: lock_schema, SchemaOf.TRUST: trust_schema}
         terminal.result(schemas[file]())

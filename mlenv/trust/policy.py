@@ -1,18 +1,17 @@
 """Whose approval counts: keys, and the rules by which they approve environments. schema/trust.md is normative."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from pydantic import ValidationError
-
 from mlenv.errors import TrustPolicyError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.trust.keys import PublicKey
-from mlenv.trust.policy_file import EnvironmentRule, PolicyFile, RevocationReason
+from mlenv.trust.policy_file import EnvironmentRule, RevocationReason
+from mlenv.trust.policy_rules import covers
+from mlenv.trust.policy_toml import read_policy
 
 __all__ = ["EnvironmentRule", "RevocationReason", "TrustPolicy", "TrustedKey"]
 
@@ -53,10 +52,7 @@ class TrustPolicy:
     @classmethod
     def parse(cls, data: bytes, *, filename: str = "trust.toml") -> Self:
         """Read trust.toml; TrustPolicyError says all that is wrong with it."""
-        try:
-            file = PolicyFile.model_validate(tomllib.loads(data.decode()))
-        except (ValueError, RecursionError, ValidationError) as error:
-            raise TrustPolicyError(f"not a trust policy: {error}".splitlines()[0], where=filename) from None
+        file = read_policy(data, filename)
         keys = (
             TrustedKey(
                 name,
@@ -101,26 +97,6 @@ class TrustPolicy:
     def named(self, name: str) -> TrustedKey:
         """The key of a name that a rule has."""
         return next(one for one in self.keys if one.name == name)
-
-
-def covers(pattern: str, name: str) -> bool:
-    """Whether a pattern of * and ? matches a name; a pattern as the name asks whether all that it matches match."""
-    at, star, resume = 0, -1, 0
-    position = 0
-    while position < len(name):
-        wanted = pattern[at : at + 1]
-        if wanted == "*":
-            star, resume = at, position
-            at += 1
-        elif wanted == name[position] or (wanted == "?" and name[position] != "*"):
-            at += 1
-            position += 1
-        elif star >= 0:
-            resume += 1
-            at, position = star + 1, resume
-        else:
-            return False
-    return not pattern[at:].strip("*")
 
 
 def _text(moment: datetime) -> str:

@@ -36,7 +36,7 @@ def _public_key(value: object) -> PublicKey:
         raise InvalidValueError(problem.message, problem.hint) from None
 
 
-_AGE = re.compile(r"([0-9]{1,5})([hdw])")
+_AGE = re.compile(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -44,7 +44,7 @@ def _age(value: object) -> object:
     if not isinstance(value, str):
         return value
     match = _AGE.fullmatch(value)
-    if match is None or not int(match[1]):
+    if match is None:
         raise InvalidValueError(f"not an age: {quoted(value)}", 'write hours, days or weeks: "24h", "90d", "12w"')
     return int(match[1]) * _UNITS[match[2]]
 
