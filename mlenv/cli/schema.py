@@ -14,6 +14,7 @@ class SchemaOf(StrEnum):
 
     MANIFEST = "manifest"
     LOCK = "lock"
+    REPORT = "report"
     TRUST = "trust"
 
 

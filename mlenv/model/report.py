@@ -12,6 +12,20 @@ from mlenv.errors import DriftError, Problem, SignatureError, UnverifiableError
 
 REPORT_VERSION: Final = 1
 LOCK_ALONE: Final = "lock"  # the target that is no image
+EXIT_STATUSES: Final = (0, DriftError.exit_status, SignatureError.exit_status, UnverifiableError.exit_status)
+FACTS: Final = {
+    "target": "What was looked at.",
+    "environment": "The environment's name, or name:version.",
+    "version": "The environment's version.",
+    "lock": "The digest of the lock's raw bytes.",
+    "image": "The digest of the image that the lock names: of the index, where there are several platforms.",
+    "serial": "The approval's serial.",
+    "issued": "When the lock was approved, as the signers say: UTC, whole seconds.",
+    "expires": "Until when the approval holds: UTC, whole seconds.",
+    "signers": "Whose signatures counted: `alice (sha256:…), bob (sha256:…)`.",
+    "policy": "The trust policy by which the lock was judged, or the keys that were named.",
+}
+"""What a report may say of its subject before the findings, in this order, and what each of them is."""
 
 
 class Status(StrEnum):
@@ -91,8 +105,8 @@ class Finding:
 class Report:
     """A verification of one target against one lock.
 
-    `target` is what was looked at, as the user wrote it; `facts` are what a reader wants to know first, in order:
-    environment, lock digest, serial, signers, who was trusted.
+    `target` is what was looked at, as the user wrote it, or `lock`; `facts` are what a reader wants to know first,
+    under the names of `FACTS`.
     """
 
     target: str
