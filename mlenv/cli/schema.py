@@ -29,7 +29,13 @@ def schema(
     with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.model.lock_schema import lock_schema  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.model.manifest_schema import manifest_schema  # noqa: PLC0415 -- as above
+        from mlenv.model.report_schema import report_schema  # noqa: PLC0415 -- as above
         from mlenv.trust.policy_schema import trust_schema  # noqa: PLC0415 -- as above
 
-        schemas = {SchemaOf.MANIFEST: manifest_schema, SchemaOf.LOCK: lock_schema, SchemaOf.TRUST: trust_schema}
+        schemas = {
+            SchemaOf.MANIFEST: manifest_schema,
+            SchemaOf.LOCK: lock_schema,
+            SchemaOf.REPORT: report_schema,
+            SchemaOf.TRUST: trust_schema,
+        }
         terminal.result(schemas[file]())
