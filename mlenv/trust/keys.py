@@ -50,7 +50,14 @@ class PublicKey:
             raise SigningKeyError(
                 "a kind of key that mlenv does not use", where=where, hint="use an ECDSA P-256 or an Ed25519 key"
             )
-        return cls(kind, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if b64encode(spki) not in b"".join(data.split()):  # OpenSSL also reads the hybrid points that RFC 5480 forbids
+            raise SigningKeyError(
+                "a public key in an unusual form",
+                where=where,
+                hint="write it anew: openssl pkey -pubin -in FILE -pubout -ec_conv_form uncompressed",
+            )
+        return cls(kind, spki)
 
     @property
     def fingerprint(self) -> Digest:
