@@ -6,16 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from mlenv.errors import TrustPolicyError, UnavailableError
 from mlenv.sources.trust.folders import configuration_folder
+from mlenv.sources.trust.policy_files import ROOT, policy_in_folder, read_by_hand, read_guarded
 from mlenv.sources.whole_file import write_whole
 from mlenv.trust.policy import TrustPolicy
 from mlenv.trust.root import RootFile, TrustRoot, first_root, last_root
-from mlenv.trust.root_form import LARGEST_ROOT
-
-ROOT_NAME: Final = "trust.root.json"
 
 
 def installed_root(environ: Mapping[str, str]) -> Path:
@@ -25,7 +22,7 @@ def installed_root(environ: Mapping[str, str]) -> Path:
         raise TrustPolicyError(
             "there is no place for a root of trust: this user has no home folder", hint="set XDG_CONFIG_HOME"
         )
-    return folder / ROOT_NAME
+    return folder / ROOT
 
 
 def load_root_policy(data: bytes, now: datetime, where: str) -> TrustPolicy:
@@ -34,25 +31,21 @@ def load_root_policy(data: bytes, now: datetime, where: str) -> TrustPolicy:
 
 
 def read_root(path: Path) -> RootFile:
-    """A root's bytes, unchecked. TrustPolicyError where there is none or it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_ROOT + 1)
-    except FileNotFoundError:
-        hint = "name a file that is there, or install a first one with `mlenv trust root update FILE --initial`"
-        raise TrustPolicyError("there is no root of trust", where=str(path), hint=hint) from None
-    except OSError as error:
-        hint = "name a file that you can read"
-        raise TrustPolicyError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
-    return RootFile(str(path), data)
+    """The bytes of a file that the user named, unchecked. TrustPolicyError where it cannot be read."""
+    found = read_by_hand(path)
+    return RootFile(found.shown, found.data)
 
 
 def install_root(path: Path, chain: Sequence[RootFile], now: datetime) -> TrustRoot:
     """Believe the first of these roots because the user says so, and install the last. TrustPolicyError."""
     with _alone(path):
-        if path.exists():
+        there = policy_in_folder(path.parent)
+        if there == path:
             hint = "leave --initial away: a later root is checked with the one that is installed"
             raise TrustPolicyError("a root of trust is installed already", where=str(path), hint=hint)
+        if there:
+            hint = "move it away: a root brings its own policy, and only one of the two can decide"
+            raise TrustPolicyError("a trust policy is there already", where=str(there), hint=hint)
         return _write(path, last_root(None, chain, now))
 
 
@@ -61,8 +54,15 @@ def update_root(path: Path, chain: Sequence[RootFile], now: datetime) -> TrustRo
 
     Of two updates at once one waits, and then meets the other's root: versions never go back.
     """
+    path = path.resolve()  # a link to where the user keeps it stays a link
     with _alone(path):
-        return _write(path, last_root(read_root(path).data, chain, now))
+        if not path.exists():
+            raise TrustPolicyError(
+                "no root of trust is installed yet",
+                where=str(path),
+                hint="compare the keys that `mlenv trust root show FILE` lists with the owner's, then add --initial",
+            )
+        return _write(path, last_root(read_guarded(path, shown=str(path)).data, chain, now))
 
 
 def _write(path: Path, root: TrustRoot) -> TrustRoot:
