@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlenv.cli.durations import parse_expires
 from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.root_summary import root_json, root_lines
 from mlenv.cli.sign import KeyOption, SignerOption, open_signer
@@ -41,7 +42,7 @@ def new(
         from mlenv.sources.trust.policies import read_public_key  # noqa: PLC0415 -- as above
         from mlenv.sources.trust.roots import read_root  # noqa: PLC0415 -- as above
         from mlenv.sources.whole_file import write_whole  # noqa: PLC0415 -- as above
-        from mlenv.trust.policy import TrustPolicy, parse_duration  # noqa: PLC0415 -- as above
+        from mlenv.trust.policy import TrustPolicy  # noqa: PLC0415 -- as above
         from mlenv.trust.root import parse_root  # noqa: PLC0415 -- as above
 
         if output.exists():
@@ -50,7 +51,7 @@ def new(
         TrustPolicy.parse(text, filename=str(policy))
         data = draft_root(
             text,
-            expires=datetime.now(UTC) + parse_duration(expires),
+            expires=datetime.now(UTC) + parse_expires(expires),
             keys=[read_public_key(path) for path in key or ()],
             threshold=threshold,
             previous=read_root(previous) if previous else None,
