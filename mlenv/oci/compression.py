@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -44,30 +44,55 @@ def open_layer(file: BinaryIO) -> Iterator[BinaryIO]:
     kind = compression_of(file.read(4))
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
+    with inflated(file, kind, size) as tar:
+        yield tar
+
+
+@contextmanager
+def inflated(file: "BinaryIO | HashedStream", kind: str, size: int) -> Iterator[BinaryIO]:
+    """The same of a stream that can't seek: `kind` is what its first bytes say, `size` its length."""
     if kind == GZIP:
         inner = cast("BinaryIO", _gzip.open(file, "rb"))
     elif kind == ZSTD:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        inner = cast("BinaryIO", reader.stream_reader(file, read_across_frames=True, closefd=False))
+        inner = cast("BinaryIO", reader.stream_reader(cast("BinaryIO", file), read_across_frames=True, closefd=False))
     else:
-        yield file
+        yield cast("BinaryIO", file)
         return
     with inner:
         yield cast("BinaryIO", _Checked(inner, max(size * _RATIO, _SMALL)))
 
 
-class HashedStream:
-    """A stream that hashes what is read from it: read to its end, the tar of a layer has the diff_id as its digest."""
+class HashedStream(io.RawIOBase):
+    """A stream that hashes what is read from it, and counts it: `size` in bytes.
 
-    def __init__(self, inner: BinaryIO) -> None:
+    Read to its end, the tar of a layer has the diff_id as its digest. `advance` is told of every piece.
+    """
+
+    def __init__(self, inner: BinaryIO, advance: Callable[[int], None] | None = None) -> None:
         self._inner = inner
+        self._advance = advance
         self._hasher = hashlib.sha256()
+        self.size = 0
 
-    def read(self, size: int, /) -> bytes:
+    def readable(self) -> bool:
+        """It is for nothing else."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes."""
         data = self._inner.read(size)
         self._hasher.update(data)
+        self.size += len(data)
+        if self._advance is not None:
+            self._advance(len(data))
         return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        """The same, into a buffer."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def digest(self) -> Digest:
         """Of what was read so far."""

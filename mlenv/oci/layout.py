@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,6 +22,7 @@ from mlenv.model.strict_json import LIMIT, parse_json, shown
 from mlenv.oci.descriptor import REF_NAME, Descriptor
 from mlenv.oci.image import ImageIndex
 
+BLOBS = "blobs/sha256"
 LAYOUT_FILE = canonical_json({"imageLayoutVersion": "1.0.0"})
 
 
@@ -33,7 +34,21 @@ class Layout:
 
     def blob_path(self, digest: Digest) -> Path:
         """Where the blob lies, or would lie."""
-        return self.path / "blobs" / "sha256" / digest.hex
+        return self.path / blob_name(digest)
+
+    @contextmanager
+    def open_file(self, name: str) -> Iterator[BinaryIO]:
+        """A file by its path in the layout, open and at its start. It is a plain one; its bytes are not checked.
+
+        Raises OSError where there is none, RefusedError where it is no plain file.
+        """
+        with _open_regular(self.path / name) as file:
+            yield file
+
+    def blob_names(self) -> Iterator[str]:
+        """The paths in the layout of all that lies where blobs do."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            yield from (f"{BLOBS}/{entry.name}" for entry in os.scandir(self.path / BLOBS))
 
     def index(self) -> ImageIndex:
         """index.json, after a look at the format's version.
@@ -41,7 +56,7 @@ class Layout:
         Raises UsageError where `path` is no layout, RefusedError where one of the two files is broken.
         """
         try:
-            version, index = (_read_small(self.path / name) for name in ("oci-layout", "index.json"))
+            version, index = (self._read_small(name) for name in ("oci-layout", "index.json"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
                 f"not an OCI layout: {Path(str(error.filename)).name} is missing",
@@ -88,7 +103,7 @@ class Layout:
         Raises FileNotFoundError and DigestMismatchError.
         """
         path = self.blob_path(digest)
-        with _open_regular(path) as file:
+        with self.open_file(blob_name(digest)) as file:
             found = _digest_of(file)
             if found != digest:
                 raise other_bytes(digest, found, path)
@@ -98,7 +113,7 @@ class Layout:
     def read_blob(self, digest: Digest, limit: int = LIMIT) -> bytes:
         """A small blob whole: a manifest or a config. Raises as `open_blob`, and RefusedError beyond `limit` bytes."""
         path = self.blob_path(digest)
-        with _open_regular(path) as file:
+        with self.open_file(blob_name(digest)) as file:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise RefusedError(f"the blob {digest} is larger than {limit} bytes", where=str(path))
@@ -109,9 +124,10 @@ class Layout:
     def has(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the blob is there, of that size, and its bytes have the digest."""
         try:
-            with _open_regular(self.blob_path(digest)) as file:
-                if size is not None and os.fstat(file.fileno()).st_size != size:
+            with self.open_file(blob_name(digest)) as file:
+                if size is not None and file.seek(0, os.SEEK_END) != size:
                     return False
+                file.seek(0)
                 return _digest_of(file) == digest
         except (OSError, RefusedError):
             return False
@@ -121,6 +137,15 @@ class Layout:
         with ThreadPoolExecutor(jobs) as pool:
             found = pool.map(self.has, blobs.keys(), blobs.values())
             return {digest for digest, there in zip(blobs, found, strict=True) if there}
+
+    def _read_small(self, name: str) -> bytes:
+        with self.open_file(name) as file:
+            return file.read(LIMIT + 1)
+
+
+def blob_name(digest: Digest) -> str:
+    """A blob's path in a layout."""
+    return f"{BLOBS}/{digest.hex}"
 
 
 def other_bytes(named: Digest, found: Digest, place: Path) -> DigestMismatchError:
@@ -135,16 +160,13 @@ def other_bytes(named: Digest, found: Digest, place: Path) -> DigestMismatchErro
 @contextmanager
 def _open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a file that must be a plain one: a FIFO would block, a device never end."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise RefusedError("not a plain file", where=str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RefusedError("not a plain file", where=str(path))
+    with open(descriptor, "rb") as file:  # noqa: PTH123 -- it is open already
         yield file
 
 
 def _digest_of(file: BinaryIO) -> Digest:
     return Digest(hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest())
-
-
-def _read_small(path: Path) -> bytes:
-    with _open_regular(path) as file:
-        return file.read(LIMIT + 1)

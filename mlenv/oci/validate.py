@@ -1,147 +1,225 @@
 """Recomputes everything that an image says of itself: every digest, size and diff_id, and what must agree.
 
-All that is wrong is reported, not only the first thing. Memory stays flat: layers are inflated in a stream.
+All that is wrong is reported, not only the first thing. Every blob is read once, in a stream and in flat memory: the
+bytes that are hashed are the bytes that are unpacked.
 """
 
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, TypeAlias, TypeVar
 
 from mlenv.errors import MlenvError, Problem, RefusedError
 from mlenv.model.digest import Digest
-from mlenv.oci.compression import GZIP, PLAIN, ZSTD, HashedStream, compression_of, open_layer
+from mlenv.model.strict_json import LIMIT
+from mlenv.oci.compression import GZIP, PLAIN, ZSTD, HashedStream, compression_of, inflated
 from mlenv.oci.descriptor import LAYER_TYPES, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
-from mlenv.oci.layout import Layout
+from mlenv.oci.layout import Layout, blob_name
+from mlenv.oci.observed import Observation, ObservedBlob, ObservedImage, ObservedLayer
 from mlenv.oci.tar_reader import TarReader
 
 _CHUNK = 1 << 20
 _COMPRESSION = {OCI_LAYER: PLAIN, OCI_LAYER_GZIP: GZIP, OCI_LAYER_ZSTD: ZSTD}
 _INDEXES = 4  # index in index in index: deeper than anybody writes
+_DOCUMENTS = 1000  # manifests and indexes below one entry; real indexes have a dozen
+
+Blob = TypeVar("Blob", bound=ObservedBlob)
+Advance: TypeAlias = Callable[[int], None]
+Measure: TypeAlias = Callable[[Descriptor, Advance], ObservedLayer]
+Each: TypeAlias = Callable[[Measure, Sequence[Descriptor]], Iterable[ObservedLayer]]
 
 
 def validate_layout(layout: Layout, image: Descriptor | None = None) -> list[Problem]:
-    """All that is wrong with an image of a layout, or with all of its images; empty when everything agrees.
-
-    A layer that several images share is read once.
-    """
-    check = _Check(layout)
+    """All that is wrong with an image of a layout, or with all of its images; empty when everything agrees."""
     try:
         entries = (image,) if image is not None else layout.index().manifests
     except MlenvError as error:
         return list(error.problems)
+    return observe(layout, entries).all_problems()
+
+
+def one_by_one(measure: Measure, layers: Sequence[Descriptor]) -> Iterable[ObservedLayer]:
+    """The plainest way to measure layers."""
+    return [measure(layer, lambda _: None) for layer in layers]
+
+
+def observe(layout: Layout, entries: Sequence[Descriptor], each: Each = one_by_one) -> Observation:
+    """What there really is below some entries of a layout. Nothing is raised for what is wrong with it.
+
+    A layer that several images share is read once. `each` measures the layers, in any order and by several threads if
+    it likes; it gives the results in the order of the layers.
+    """
+    documents = _Documents(layout)
     for entry in entries:
-        check.document(entry, depth=0)
-    return check.problems
+        documents.read(entry, depth=0)
+    layers = {layer.digest: layer for image in documents.images for layer in _to_measure(image)}
+    unpacked = {layer.digest for image in documents.images if image.is_image for layer in _to_measure(image)}
+    found = each(
+        lambda layer, advance: _measure(layout, layer, advance, unpack=layer.digest in unpacked), list(layers.values())
+    )
+    measured = dict(zip(layers, found, strict=True))
+    images = tuple(_assembled(layout, image, measured) for image in documents.images)
+    return Observation(tuple(documents.indexes), images, tuple(documents.problems))
+
+
+def problem(layout: Layout, digest: Digest, message: str) -> Problem:
+    """Something that is wrong with a blob of a layout."""
+    return Problem(message, f"{layout.path}: {digest}")
 
 
 @dataclass
-class _Check:
+class _Documents:
+    """Reads indexes, manifests and configs, and no layer yet."""
+
     layout: Layout
+    indexes: list[ObservedBlob] = field(default_factory=list)
+    images: list[ObservedImage] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    diff_ids: dict[Digest, Digest | None] = field(default_factory=dict)  # by layer; None where it can't be read
 
     def say(self, digest: Digest, message: str) -> None:
-        self.problems.append(Problem(message, f"{self.layout.path}: {digest}"))
+        self.problems.append(problem(self.layout, digest, message))
 
-    def document(self, entry: Descriptor, depth: int) -> None:
-        """A manifest or an index and everything below it."""
-        data = self.small(entry)
-        if data is None:
-            return
+    def read(self, entry: Descriptor, depth: int) -> None:
+        """A manifest or an index, and every document below it."""
+        blob, data = self.small(entry)
         try:
-            document = parse_manifest(data, entry.media_type)
+            document = parse_manifest(data, entry.media_type) if blob.digest == entry.digest else None
         except ValueError as error:
-            self.say(entry.digest, str(error))
-            return
-        if isinstance(document, ImageManifest):
-            self.manifest(document, entry)
-        elif depth == _INDEXES:
-            self.say(entry.digest, "indexes are nested too deeply")
-        else:
+            blob, document = _with(self.layout, blob, str(error)), None
+        if isinstance(document, ImageIndex):
+            self.indexes.append(blob)
             self.index(document, entry.digest, depth)
+        elif document is None:
+            self.images.append(ObservedImage(blob))
+        else:
+            self.images.append(self.image(blob, document))
 
     def index(self, index: ImageIndex, digest: Digest, depth: int) -> None:
         platforms = [str(one.platform) for one in index.manifests if one.platform is not None]
         for twice in sorted({one for one in platforms if platforms.count(one) > 1} - {"unknown/unknown"}):
             self.say(digest, f"the index names {twice} more than once")
         for entry in index.manifests:
-            self.document(entry, depth + 1)
+            if depth == _INDEXES:
+                self.say(digest, "indexes are nested too deeply")
+                return
+            if len(self.indexes) + len(self.images) >= _DOCUMENTS:
+                self.say(digest, f"there are more than {_DOCUMENTS} manifests")
+                return
+            self.read(entry, depth + 1)
 
-    def manifest(self, manifest: ImageManifest, entry: Descriptor) -> None:
-        if not manifest.is_image:
-            for part in (manifest.config, *manifest.layers):
-                self.blob(part)
-            return
-        data = self.small(manifest.config)
-        found = [self.layer(layer) for layer in manifest.layers]
-        if data is None:
-            return
-        where = manifest.config.digest
+    def image(self, blob: ObservedBlob, document: ImageManifest) -> ObservedImage:
+        if not document.is_image:
+            return ObservedImage(blob, document)
+        config, data = self.small(document.config)
+        image = ObservedImage(blob, document, config, data if config.digest == document.config.digest else b"")
+        if not image.config_data:
+            return image
         try:
-            config = ImageConfig.parse(data)
+            return replace(image, settings=ImageConfig.parse(data))
         except ValueError as error:
-            self.say(where, f"the config can't be read: {error}")
-            return
-        if entry.platform is not None and (config.os, config.architecture) != (
-            entry.platform.os,
-            entry.platform.architecture,
-        ):
-            self.say(where, f"the config is for {config.os}/{config.architecture}, the index says {entry.platform}")
-        if len(config.diff_ids) != len(found):
-            self.say(where, f"the config has {len(config.diff_ids)} diff_ids for {len(found)} layers")
-        with_layer = sum(not step.empty_layer for step in config.history)
-        if config.history and with_layer != len(found):
-            self.say(where, f"the history has {with_layer} steps with a layer for {len(found)} layers")
-        for layer, said, is_really in zip(manifest.layers, config.diff_ids, found, strict=False):
-            if is_really is not None and said != is_really:
-                self.say(layer.digest, f"the layer's diff_id is {is_really}, the config says {said}")
+            return replace(image, config=_with(self.layout, config, f"the config can't be read: {error}"))
 
-    def small(self, descriptor: Descriptor) -> bytes | None:
-        """A manifest or config, if its bytes are what the descriptor says."""
+    def small(self, named: Descriptor) -> tuple[ObservedBlob, bytes]:
+        """A manifest or config, whatever its bytes are."""
         try:
-            data = self.layout.read_blob(descriptor.digest)
+            with self.layout.open_file(blob_name(named.digest)) as file:
+                data = file.read(LIMIT + 1)
+            if len(data) > LIMIT:
+                raise RefusedError(f"the blob is larger than {LIMIT} bytes, which no document needs")
         except (MlenvError, OSError) as error:
-            self.say(descriptor.digest, _reason(error))
-            return None
-        if len(data) != descriptor.size:
-            self.say(descriptor.digest, f"the blob has {len(data)} bytes, its descriptor says {descriptor.size}")
-        return data
+            return ObservedBlob(named, problems=(problem(self.layout, named.digest, _reason(error)),)), b""
+        return _compared(self.layout, ObservedBlob(named, Digest.of(data), len(data))), data
 
-    def layer(self, layer: Descriptor) -> Digest | None:
-        """A layer's true diff_id, or None where it can't be read."""
-        if layer.digest not in self.diff_ids:
-            self.diff_ids[layer.digest] = self.read_layer(layer)
-        return self.diff_ids[layer.digest]
 
-    def read_layer(self, layer: Descriptor) -> Digest | None:
-        if not self.blob(layer):
-            return None
-        if layer.media_type not in LAYER_TYPES:
-            self.say(layer.digest, f"the layer is of an unknown kind: {layer.media_type}")
-            return None
-        try:
-            with self.layout.open_blob(layer.digest) as file:
-                compression = compression_of(file.read(4))
-                if compression != _COMPRESSION[LAYER_TYPES[layer.media_type]]:
-                    self.say(layer.digest, f"the layer is {compression}, its media type says {layer.media_type}")
-                file.seek(0)
-                with open_layer(file) as tar:
-                    return _read_tar(tar)
-        except (MlenvError, OSError) as error:
-            self.say(layer.digest, _reason(error))
-            return None
+def _to_measure(image: ObservedImage) -> tuple[Descriptor, ...]:
+    """The blobs of any size that an image names; of another artifact also the config, which can be anything."""
+    if image.document is None:
+        return ()
+    return image.document.layers if image.is_image else (image.document.config, *image.document.layers)
 
-    def blob(self, descriptor: Descriptor) -> bool:
-        """Whether a blob's bytes and size are what its descriptor says."""
-        try:
-            with self.layout.open_blob(descriptor.digest) as file:
-                size = file.seek(0, 2)
-        except (MlenvError, OSError) as error:
-            self.say(descriptor.digest, _reason(error))
-            return False
-        if size != descriptor.size:
-            self.say(descriptor.digest, f"the blob has {size} bytes, its descriptor says {descriptor.size}")
-        return size == descriptor.size
+
+def _measure(layout: Layout, named: Descriptor, advance: Advance, *, unpack: bool) -> ObservedLayer:
+    """A blob, read once from its first byte to its last. What can't be unpacked has no diff_id."""
+    try:
+        with layout.open_file(blob_name(named.digest)) as file:
+            compression, size = compression_of(file.read(4)), file.seek(0, 2)
+            file.seek(0)
+            stream = HashedStream(file, advance)
+            diff_id, broken = _unpacked(stream, compression, size) if unpack else (None, "")
+            while stream.read(_CHUNK):
+                pass
+    except (MlenvError, OSError) as error:
+        return ObservedLayer(named, problems=(problem(layout, named.digest, _reason(error)),))
+    if stream.digest() != named.digest:
+        return ObservedLayer(named, stream.digest(), stream.size, compression=compression)
+    problems = (problem(layout, named.digest, broken),) if broken else ()
+    return ObservedLayer(named, stream.digest(), stream.size, problems, diff_id, compression)
+
+
+def _unpacked(stream: HashedStream, compression: str, size: int) -> tuple[Digest | None, str]:
+    """The diff_id of a layer, or why it has none."""
+    try:
+        with inflated(stream, compression, size) as tar:
+            return _read_tar(tar), ""
+    except (MlenvError, OSError) as error:
+        return None, _reason(error)
+
+
+def _compared(layout: Layout, blob: Blob) -> Blob:
+    """The blob with what its descriptor gets wrong."""
+    named = blob.named
+    if named is None or blob.digest is None:
+        return blob
+    if blob.digest != named.digest:
+        return _with(layout, blob, f"the blob has the digest {blob.digest}")
+    if blob.size != named.size:
+        return _with(layout, blob, f"the blob has {blob.size} bytes, its descriptor says {named.size}")
+    return blob
+
+
+def _assembled(layout: Layout, image: ObservedImage, measured: Mapping[Digest, ObservedLayer]) -> ObservedImage:
+    """The image with its layers, and what its parts say against one another."""
+    blobs = tuple(_compared(layout, replace(measured[one.digest], named=one)) for one in _to_measure(image))
+    if image.document is None or not image.is_image:
+        return replace(image, layers=blobs)
+    said = image.settings.diff_ids if image.settings else ()
+    layers = tuple(_judged(layout, one, said[at] if at < len(said) else None) for at, one in enumerate(blobs))
+    if image.settings is None:
+        return replace(image, layers=layers)
+    wrong = _contradictions(image.settings, image.manifest.named if image.manifest else None, len(layers))
+    place = image.document.config.digest
+    return replace(image, layers=layers, problems=tuple(problem(layout, place, one) for one in wrong))
+
+
+def _judged(layout: Layout, layer: ObservedLayer, said: Digest | None) -> ObservedLayer:
+    """A layer with what its media type and the config get wrong; `said` is its diff_id there."""
+    if layer.named is None or layer.digest != layer.named.digest:
+        return layer
+    media_type = layer.named.media_type
+    if media_type not in LAYER_TYPES:
+        layer = _with(layout, layer, f"the layer is of an unknown kind: {media_type}")
+    elif layer.compression != _COMPRESSION[LAYER_TYPES[media_type]]:
+        layer = _with(layout, layer, f"the layer is {layer.compression}, its media type says {media_type}")
+    if said is not None and layer.diff_id is not None and layer.diff_id != said:
+        layer = _with(layout, layer, f"the layer's diff_id is {layer.diff_id}, the config says {said}")
+    return layer
+
+
+def _contradictions(config: ImageConfig, entry: Descriptor | None, layers: int) -> Iterator[str]:
+    """What a config gets wrong of the image that it is in. `entry` led to the image, which has so many layers."""
+    stated = entry.platform if entry else None
+    if stated is not None and (config.os, config.architecture) != (stated.os, stated.architecture):
+        yield f"the config is for {config.os}/{config.architecture}, the index says {stated}"
+    if len(config.diff_ids) != layers:
+        yield f"the config has {len(config.diff_ids)} diff_ids for {layers} layers"
+    with_layer = sum(not step.empty_layer for step in config.history)
+    if config.history and with_layer != layers:
+        yield f"the history has {with_layer} steps with a layer for {layers} layers"
+
+
+def _with(layout: Layout, blob: Blob, message: str) -> Blob:
+    assert blob.named is not None  # noqa: S101 -- in a layout everything has a descriptor
+    return replace(blob, problems=(*blob.problems, problem(layout, blob.named.digest, message)))
 
 
 def _read_tar(tar: BinaryIO) -> Digest:
