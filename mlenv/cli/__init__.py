@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mlenv.cli import build, cache, init, inspect, lock, pin, schema
+from mlenv.cli import build, cache, init, inspect, keys, lock, pin, schema, sign, verify
 from mlenv.cli.terminal import refused_command_line
 
 app = typer.Typer(
@@ -42,10 +42,13 @@ def _options(
 
 app.command("lock", short_help="Resolve mlenv.toml to mlenv.lock.")(lock.lock)
 app.command("build", short_help="Build the image that mlenv.lock names.")(build.build)
+app.command("sign", short_help="Approve mlenv.lock.")(sign.sign)
+app.command("verify", short_help="Say whether a lock is approved, and an image what it names.")(verify.verify)
 app.command("inspect", short_help="Show a lock or an image.")(inspect.inspect)
 app.command("init", short_help="Write a first mlenv.toml.")(init.init)
 app.command("pin", short_help="Write the digests of images into mlenv.toml.")(pin.pin)
 app.command("schema", short_help="Print the JSON Schema of mlenv.toml.")(schema.schema)
+app.add_typer(keys.app, name="keys", short_help="Make or show the keys that sign.")
 app.add_typer(cache.app, name="cache", short_help="Show or prune the cache.")
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from mlenv.cli.authority import AtSerialOption, TrustOption, require_approval
 from mlenv.cli.options import (
     MANIFEST,
     JsonOption,
@@ -37,6 +38,8 @@ def build(
             help="Build this one of the locked platforms, linux/amd64 say; repeatable.",
         ),
     ] = None,
+    trust: TrustOption = None,
+    at_serial: AtSerialOption = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
     json_: JsonOption = False,
     quiet: QuietOption = False,
@@ -47,13 +50,16 @@ def build(
         from mlenv.build.build import build_image  # noqa: PLC0415 -- keeps `mlenv --help` quick
         from mlenv.oci.reference import Output  # noqa: PLC0415 -- as above
         from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- as above
-        from mlenv.sources.lock_file import load_lock  # noqa: PLC0415 -- as above
+        from mlenv.sources.lock_file import parse_lock, read_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
 
         target = Output.parse(output)
         environment = load_manifest(manifest)
-        locked = load_lock(lock_path(manifest, lock_file))
+        path = lock_path(manifest, lock_file)
+        data = read_lock(path)
+        locked = parse_lock(data, path)
+        require_approval(terminal, path, data, locked, trust=trust, at_serial=at_serial)
         require_fresh(locked, environment, manifest.parent)
         around = Surroundings.of_this_process(manifest.parent, progress=terminal.progress, offline=offline)
         image = build_image(locked, target, around, manifest=environment, platforms=platform or ())

@@ -15,7 +15,9 @@ from mlenv.cli.options import (
     VerboseOption,
     lock_path,
 )
+from mlenv.cli.sign import KeyOption, SignerOption, open_signer, sign_file, signature_summary
 from mlenv.cli.terminal import Terminal
+from mlenv.errors import UsageError
 
 if TYPE_CHECKING:
     from mlenv.model.digest import Digest
@@ -33,6 +35,8 @@ def lock(
         list[str] | None, typer.Option("--upgrade-package", "-P", metavar="NAME", help="Let go of one pin.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the cache only.")] = False,
+    key: KeyOption = None,
+    signer_command: SignerOption = None,
     json_: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
@@ -46,6 +50,9 @@ def lock(
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
 
+        signing = key is not None or signer_command is not None
+        if check and signing:
+            raise UsageError("--check writes nothing, and so signs nothing", hint="leave out --check, or --key")
         path = lock_path(manifest, lock_file)
         unpinned = None if check or offline else partial(_latest_digest, project=manifest.parent)
         environment = load_manifest(manifest, look_up=unpinned)
@@ -54,6 +61,7 @@ def lock(
             require_fresh(found, environment, manifest.parent)
             terminal.result(_summary(found), f"{path} is fresh: {found.image_digest}")
             return
+        signer = open_signer(terminal, key, signer_command) if signing else None  # before the long work, not after it
         around = Surroundings.of_this_process(manifest.parent, progress=terminal.progress, offline=offline)
         previous = load_lock(path) if path.exists() else None
         made = resolve_lock(environment, around, previous, upgrade=upgrade or tuple(upgrade_package or ()))
@@ -67,7 +75,10 @@ def lock(
                 f"{len(platform.base.layers) + len(platform.layers)} layers, {platform.image.size / 1e6:.1f} MB"
             )
         terminal.say(f"{'wrote' if changed else 'nothing changed in'} {path}")
-        terminal.result(_summary(made), str(made.image_digest))
+        signed = sign_file(terminal, path, made.to_toml().encode(), made, signer) if signer else None
+        terminal.result(
+            _summary(made) | ({"signature": signature_summary(signed)} if signed else {}), str(made.image_digest)
+        )
 
 
 def _latest_digest(reference: str, *, project: Path) -> "Digest":

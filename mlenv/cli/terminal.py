@@ -52,6 +52,11 @@ class Terminal:
             return
         raise typer.Exit(self.failed(error)) from None
 
+    @property
+    def color(self) -> bool:
+        """Whether standard output takes colours (no-color.org)."""
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
     def result(self, data: Any, text: str = "") -> None:
         """What the command found out: `data` with --json, else `text`."""
         if self.json:

@@ -71,6 +71,8 @@ class Project:
             "UV_CACHE_DIR": str(self.cache.with_name("uv-cache")),
             "UV_DEFAULT_INDEX": self.root.with_name("empty-index").as_uri(),
             "UV_NO_CONFIG": "1",
+            "XDG_CONFIG_HOME": str(self.root.with_name("config")),
+            "XDG_STATE_HOME": str(self.root.with_name("state")),
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
             "TMPDIR": str(self.root.with_name("tmp")),

@@ -1,0 +1,173 @@
+"""`mlenv sign`: approve a lock."""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlenv.cli.authority import TrustOption
+from mlenv.cli.options import MANIFEST, JsonOption, LockOption, ManifestOption, QuietOption, VerboseOption, lock_path
+from mlenv.cli.terminal import Terminal
+from mlenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlenv.model.lock import Lock
+    from mlenv.signing.sign import Signed
+    from mlenv.trust.keys import Signer
+
+LONGEST = timedelta(days=3660)
+
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="FILE|env://NAME",
+        help="The private key; MLENV_KEY where left out. With --signer-command, the public key.",
+        show_default=False,
+    ),
+]
+SignerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--signer-command",
+        metavar="COMMAND",
+        help="A program that signs: it gets the bytes on standard input and writes the signature to standard output.",
+    ),
+]
+
+
+def sign(
+    key: KeyOption = None,
+    signer_command: SignerOption = None,
+    as_: Annotated[
+        str,
+        typer.Option("--as", metavar="NAME", help="Your name among several signers; part of the file's name."),
+    ] = "",
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="DURATION", help="How long the approval holds: 365d where left out."),
+    ] = None,
+    serial: Annotated[
+        int | None,
+        typer.Option("--serial", metavar="N", min=1, help="The approval's number; the last one plus 1 where left out."),
+    ] = None,
+    trust: TrustOption = None,
+    manifest: ManifestOption = MANIFEST,
+    lock_file: LockOption = None,
+    json_: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Sign a fresh lock. Whoever signs it after you signs the same statement; --expires or --serial begins another."""
+    with Terminal(json=json_, quiet=quiet, verbose=verbose) as terminal:
+        from mlenv.resolve.freshness import require_fresh  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.sources.lock_file import parse_lock, read_lock  # noqa: PLC0415 -- as above
+        from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
+
+        path = lock_path(manifest, lock_file)
+        data = read_lock(path)
+        lock = parse_lock(data, path)
+        require_fresh(lock, load_manifest(manifest), manifest.parent)
+        signer = open_signer(terminal, key, signer_command)
+        signed = sign_file(terminal, path, data, lock, signer, name=as_, expires=expires, serial=serial, trust=trust)
+        terminal.result(signature_summary(signed), str(signed.path))
+
+
+def open_signer(terminal: Terminal, key: str | None, command: str | None) -> "Signer":
+    """What --key and --signer-command name, its passphrase asked for where a person could answer."""
+    from mlenv.sources.trust.private_keys import signer  # noqa: PLC0415 -- as above
+
+    found = signer(os.environ, key=key, command=command, ask=ask_passphrase())
+    for warning in getattr(found, "warnings", ()):
+        terminal.say(f"warning: {warning}")
+    return found
+
+
+def sign_file(
+    terminal: Terminal,
+    path: Path,
+    data: bytes,
+    lock: "Lock",
+    signer: "Signer",
+    *,
+    name: str = "",
+    expires: str | None = None,
+    serial: int | None = None,
+    trust: Path | None = None,
+) -> "Signed":
+    """Sign a lock that is known to be fresh, and say what was signed."""
+    from mlenv.signing.sign import Terms, sign_lock  # noqa: PLC0415 -- as above
+    from mlenv.sources.trust.policies import find_trust  # noqa: PLC0415 -- as above
+    from mlenv.sources.trust.serials import Serials  # noqa: PLC0415 -- as above
+
+    now = datetime.now(UTC)
+    found = find_trust(os.environ, path, now=now, trust=trust)
+    mark = Serials.of(os.environ).marks(found.source).get(lock.environment.name) if found else None
+    signed = sign_lock(
+        path,
+        data,
+        lock,
+        signer,
+        now=now,
+        name=name,
+        terms=Terms(_duration(expires), serial),
+        policy=found.policy if found else None,
+        seen=mark.serial if mark else 0,
+    )
+    _tell(terminal, signed)
+    return signed
+
+
+def _duration(text: str | None) -> timedelta | None:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 -- as above
+
+    from mlenv.trust.policy_file import Age  # noqa: PLC0415 -- as above
+
+    if text is None:
+        return None
+    try:
+        found: timedelta = TypeAdapter(Age).validate_python(text)
+    except ValidationError:
+        hint = "write hours, days or weeks: 24h, 90d, 52w"
+        raise UsageError(f"--expires {text[:40]!r} is no length of time", hint=hint) from None
+    if found > LONGEST:
+        raise UsageError(f"--expires {text} is longer than {LONGEST.days} days", hint="sign again before it ends")
+    return found
+
+
+def ask_passphrase() -> Callable[[str], str] | None:
+    """How to ask for a passphrase; None where nobody could answer."""
+    if not sys.stdin.isatty():
+        return None
+    return lambda prompt: str(typer.prompt(prompt, hide_input=True, err=True))
+
+
+def signature_summary(signed: "Signed") -> dict[str, object]:
+    """A signature as JSON."""
+    said = signed.statement
+    return {
+        "bundle": str(signed.path),
+        "environment": said.environment,
+        "serial": said.serial,
+        "issued": f"{said.issued_at:%Y-%m-%dT%H:%M:%SZ}",
+        "expires": f"{said.expires:%Y-%m-%dT%H:%M:%SZ}",
+        "subjects": {one.name: str(one.digest) for one in said.subjects},
+        "with": list(signed.joined),
+        "outdated": list(signed.outdated),
+    }
+
+
+def _tell(terminal: Terminal, signed: "Signed") -> None:
+    said = signed.statement
+    what = f"{said.environment}, serial {said.serial}, until {said.expires:%Y-%m-%d %H:%M} UTC"
+    terminal.say(f"{'signed' if signed.changed else 'signed already'}: {what}")
+    for one in said.subjects:
+        terminal.say(f"  {one.name}  {one.digest}")
+    for name in signed.joined:
+        terminal.say(f"the same statement as {name}")
+    for name in signed.outdated:
+        terminal.say(f"{name} says something else: who made it has to sign again")

@@ -1,0 +1,199 @@
+"""Lock -> signed bundle: whether to join what others signed, or to begin a statement of one's own.
+
+Signers of one lock sign one and the same statement, each in a bundle of its own, because a threshold counts only
+signatures of the same bytes. So whoever comes second joins: the serial and the times are those of the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from mlenv.errors import LockFormatError, SignatureError, SigningKeyError, UsageError
+from mlenv.model.digest import Digest
+from mlenv.model.lock import Lock
+from mlenv.sources.trust.bundles import bundle_path, read_bundles, write_bundle
+from mlenv.trust.bundle import Bundle
+from mlenv.trust.judge import NamedBundle
+from mlenv.trust.keys import PublicKey, Signer
+from mlenv.trust.policy import TrustPolicy
+from mlenv.trust.statement import LockStatement, lock_subjects
+
+VALIDITY = timedelta(days=365)
+CLOCK_TOLERANCE = timedelta(minutes=5)
+LARGEST_SERIAL = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the signer decides. `expires` is the time from now until when it holds, `serial` its number.
+
+    Either begins a new statement; where both are left out, the statement that others signed is joined.
+    """
+
+    expires: timedelta | None = None
+    serial: int | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the signer wants a statement of its own."""
+        return self.expires is not None or self.serial is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What came of signing: the file, the statement, and the files of those who signed the same one before.
+
+    `outdated` are bundles beside the lock that say something else, of an earlier lock or under an earlier serial.
+    `changed` is False where this key had signed this very statement already.
+    """
+
+    path: Path
+    bundle: Bundle
+    statement: LockStatement
+    joined: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """A bundle that lies beside the lock, and what it says. Its signature was checked where `_read` could."""
+
+    name: str
+    bundle: Bundle
+    statement: LockStatement
+
+
+def sign_lock(
+    lock_path: Path,
+    data: bytes,
+    lock: Lock,
+    signer: Signer,
+    *,
+    now: datetime,
+    name: str = "",
+    terms: Terms = Terms(),
+    policy: TrustPolicy | None = None,
+    seen: int = 0,
+) -> Signed:
+    """Sign the lock whose raw bytes are `data`, and write the bundle beside it under the signer's `name`.
+
+    `policy` is the trust policy that the signer lives under: its digest goes into a new statement, and only bundles by
+    its keys are joined or counted. `seen` is the highest serial that is known from elsewhere. Raises SignatureError,
+    SigningKeyError, UsageError, LockFormatError for a lock with CRLF, UnavailableError.
+    """
+    own = signer.public_key
+    earlier = _read(read_bundles(lock_path), own, policy)
+    subjects = lock_subjects(lock, data)
+    for_this_lock = [one for one in earlier if one.statement.subjects == subjects]
+    path = bundle_path(lock_path, name)
+    _check_place(path, for_this_lock, own)
+    newest = max(for_this_lock, key=lambda one: one.statement.serial, default=None)
+    if newest is None or terms.chosen or newest.statement.expires <= now:
+        serial = _serial(terms, max([seen, *(one.statement.serial for one in earlier)]))
+        digest = policy.digest if policy else None
+        statement = new_statement(lock, data, now=now, serial=serial, expires=terms.expires, policy=digest)
+        payload = statement.to_bytes()
+    else:
+        _check_joined(newest, lock, now)
+        statement, payload = newest.statement, newest.bundle.envelope.payload
+    same = [one for one in for_this_lock if one.bundle.envelope.payload == payload]
+    mine = next((one for one in same if one.bundle.hint == own.hint), None)
+    if mine is None:
+        bundle = signed(payload, signer)
+        write_bundle(path, bundle)
+    return Signed(
+        path if mine is None else path.with_name(mine.name),
+        bundle if mine is None else mine.bundle,
+        statement,
+        joined=tuple(one.name for one in same if one.bundle.hint != own.hint),
+        outdated=tuple(one.name for one in earlier if one not in same and one.name != path.name),
+        changed=mine is None,
+    )
+
+
+def new_statement(
+    lock: Lock, data: bytes, *, now: datetime, serial: int, expires: timedelta | None, policy: Digest | None
+) -> LockStatement:
+    """What is said of a lock from `now` on. LockFormatError for a lock with CRLF, which some checkout made of it."""
+    if b"\r\n" in data:
+        raise LockFormatError(
+            "has CRLF line ends, which `mlenv lock` does not write",
+            where="mlenv.lock",
+            hint="add `mlenv.lock -text` to .gitattributes and check the file out again",
+        )
+    now = now.replace(microsecond=0)
+    subjects = lock_subjects(lock, data)
+    return LockStatement(subjects, lock.environment.name, serial, now, now + (expires or VALIDITY), policy)
+
+
+def signed(payload: bytes, signer: Signer) -> Bundle:
+    """A bundle whose signature was checked: a faulty key or program must not leave a wrong one behind."""
+    bundle = Bundle.sign(payload, signer)
+    if not bundle.envelope.is_signed_by(signer.public_key):
+        raise SigningKeyError("the signature is not one of the key's", hint="check the key, and sign again")
+    return bundle
+
+
+def _read(bundles: Sequence[NamedBundle], own: PublicKey, policy: TrustPolicy | None) -> list[_Earlier]:
+    """The bundles that can be believed: by one's own key or, where there is a policy, by one of its keys."""
+    found = []
+    for one in bundles:
+        try:
+            bundle = Bundle.parse(one.data)
+            statement = LockStatement.parse(bundle.envelope.payload)
+        except ValueError:
+            continue  # no bundle of a lock: `mlenv verify` says what it is
+        trusted = policy.key(bundle.hint) if policy else None
+        key = own if bundle.hint == own.hint else trusted.public_key if trusted else None
+        if key is not None and not bundle.envelope.is_signed_by(key):
+            raise SignatureError(
+                "its signature is wrong: it or what it signs was changed",
+                where=one.name,
+                hint="restore the file from version control, or remove it",
+            )
+        if key is not None or policy is None:
+            found.append(_Earlier(one.name, bundle, statement))
+    return found
+
+
+def _check_place(path: Path, for_this_lock: Sequence[_Earlier], own: PublicKey) -> None:
+    """One signer never takes the place of another."""
+    for one in for_this_lock:
+        if one.name == path.name and one.bundle.hint != own.hint:
+            raise UsageError(
+                "holds the signature of another key over this lock",
+                where=str(path),
+                hint="give your own bundle a name: --as NAME",
+            )
+
+
+def _check_joined(newest: _Earlier, lock: Lock, now: datetime) -> None:
+    """What is signed along is not more than one would have said oneself."""
+    said = newest.statement
+    if said.environment != lock.environment.name:
+        reason = f"it is about the environment {said.environment}"
+    elif said.issued_at > now + CLOCK_TOLERANCE:
+        reason = f"it was issued in the future, {said.issued_at:%Y-%m-%d %H:%M:%S} UTC"
+    elif said.expires > said.issued_at + VALIDITY:
+        reason = f"it holds for more than {VALIDITY.days} days"
+    else:
+        return
+    raise SignatureError(
+        f"its statement can't be signed along: {reason}",
+        where=newest.name,
+        hint="remove the file, or begin a statement of your own with --expires",
+    )
+
+
+def _serial(terms: Terms, highest: int) -> int:
+    if terms.serial is not None and terms.serial <= highest:
+        raise UsageError(
+            f"the serial {terms.serial} is not higher than {highest}, which was used already",
+            hint=f"leave --serial out, or use {highest + 1} or more",
+        )
+    serial = highest + 1 if terms.serial is None else terms.serial
+    if not 1 <= serial <= LARGEST_SERIAL:
+        raise UsageError(f"{serial} is no serial", hint="use a number from 1 to 2^53 - 1")
+    return serial
