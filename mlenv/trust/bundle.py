@@ -1,19 +1,40 @@
-"""Sigstore bundles v0.3 with a plain key (sigstore/protobuf-specs, sigstore_bundle.proto): one signer each."""
+"""Sigstore bundles v0.3 with a plain key (sigstore/protobuf-specs, sigstore_bundle.proto): one signer each.
 
+The normative text is schema/signature.md.
+"""
+
+import json
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from mlenv.model.canonical import canonical_json
-from mlenv.model.strict_json import parse_json
+from mlenv.model.strict_json import parse_json, shown
 from mlenv.trust.envelope import IN_TOTO, Envelope, decode
+from mlenv.trust.fields import members, text
 from mlenv.trust.keys import Signer
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+LIMIT: Final = 4 << 20
+"""The most bytes that a bundle may have."""
+
+_UNCHECKED: Final = {
+    "x509CertificateChain": "is signed with a certificate chain",
+    "certificate": "is signed with a certificate",
+    "tlogEntries": "has entries of a transparency log",
+    "timestampVerificationData": "has timestamps",
+}
+_NOTHING: Final[dict[str, tuple[Any, ...]]] = {  # how writers say that there is none (sigstore-js: `{}`)
+    "tlogEntries": ([],),
+    "timestampVerificationData": ({}, {"rfc3161Timestamps": []}),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An envelope, and the hint at the key that signed it: standard base64 of the sha256 of its DER SPKI."""
+    """An envelope, and the hint at the key that signed it: standard base64 of the sha256 of its DER SPKI.
+
+    The hint is not signed. It says which key to try; only `envelope.is_signed_by` says whose signature it is.
+    """
 
     hint: str
     envelope: Envelope
@@ -38,16 +59,39 @@ class Bundle:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read a bundle; ValueError, which names what it holds that mlenv does not check."""
-        value = parse_json(data)
-        if not isinstance(value, dict) or value.get("mediaType") != BUNDLE_TYPE:
-            raise ValueError(f"not a Sigstore bundle of media type {BUNDLE_TYPE}")
-        if set(value) != {"mediaType", "verificationMaterial", "dsseEnvelope"}:
-            raise ValueError("the bundle holds something other than a DSSE envelope")
-        material = value["verificationMaterial"]
-        if not isinstance(material, dict) or set(material) != {"publicKey"} or set(material["publicKey"]) != {"hint"}:
-            raise ValueError("the bundle is not signed with a plain key alone")
-        hint = material["publicKey"]["hint"]
-        if len(decode(hint)) != 32:
-            raise ValueError("the hint is not a sha256")
-        return cls(hint, Envelope.parse(value["dsseEnvelope"]))
+        """Read a bundle of at most 4 MiB; ValueError, which names what it holds that mlenv does not check."""
+        value = _read(data)
+        kind = value.get("mediaType") if isinstance(value, dict) else None
+        if not isinstance(kind, str):
+            raise ValueError("not a Sigstore bundle: it has no mediaType")  # noqa: TRY004 -- parsers raise ValueError
+        if kind != BUNDLE_TYPE:
+            raise ValueError(f"not of media type {BUNDLE_TYPE}, but of '{shown(kind)}'")
+        if "messageSignature" in value:
+            raise ValueError("the bundle has a messageSignature, a signature of bare bytes, and no in-toto statement")
+        bundle = members(value, "the bundle", ["mediaType", "verificationMaterial", "dsseEnvelope"])
+        hint = _hint(bundle["verificationMaterial"])
+        envelope = Envelope.parse(bundle["dsseEnvelope"])
+        if envelope.payload_type != IN_TOTO:
+            raise ValueError(f"the payload is no in-toto statement, but of type '{shown(envelope.payload_type)}'")
+        return cls(hint, envelope)
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return parse_json(data, LIMIT)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _hint(value: Any) -> str:
+    """The hint of `verificationMaterial`, which must hold a plain key and nothing that would have to be checked."""
+    material = members(value, "verificationMaterial", [], ["publicKey", *_UNCHECKED])
+    for name, meaning in _UNCHECKED.items():
+        if name in material and material[name] not in _NOTHING.get(name, ()):
+            raise ValueError(f"the bundle {meaning} ({name}), which mlenv does not check")
+    if "publicKey" not in material:
+        raise ValueError("the bundle does not say which key signed it: verificationMaterial has no publicKey")
+    hint = text(members(material["publicKey"], "publicKey", ["hint"])["hint"], "hint")
+    if len(decode(hint, "hint")) != 32:
+        raise ValueError("the hint is not the sha256 of a key")
+    return hint

@@ -1,12 +1,18 @@
-"""Public keys: ECDSA P-256 with SHA-256, and Ed25519. A key is its SubjectPublicKeyInfo; it has no other identity."""
+"""Public keys: ECDSA P-256 with SHA-256, and Ed25519. A key is its SubjectPublicKeyInfo; it has no other identity.
+
+The normative text is schema/signature.md.
+"""
 
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from mlenv.errors import SigningKeyError
 from mlenv.model.digest import Digest
+from mlenv.trust.pem import public_key_der
+
+_USABLE: Final = "use an ECDSA P-256 or an Ed25519 key"
 
 
 class KeyType(StrEnum):
@@ -18,44 +24,38 @@ class KeyType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that checks signatures. `spki` is its DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
+    """A key that checks signatures. `spki` is its DER SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+
+    `spki` is in one form, however the key was written: P-256 as a named curve with an uncompressed point (RFC 5480
+    section 2), Ed25519 as RFC 8410 section 4 has it. `parse` is the way to make one.
+    """
 
     type: KeyType
     spki: bytes
 
     @classmethod
     def parse(cls, data: bytes, *, where: str = "") -> Self:
-        """Read a PEM public key (RFC 7468 section 13). Raises SigningKeyError for anything else."""
+        """Read a PEM public key (RFC 7468 section 13). Raises SigningKeyError for anything else.
+
+        Refused as well: text around the key and a second key, because readers differ in what they take; and Ed25519
+        keys outside the prime-order group, for some of which anybody can sign.
+        """
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 -- slow to import
-        from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: PLC0415 -- as above
         from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 -- as above
             Encoding,
             PublicFormat,
-            load_pem_public_key,
+            load_der_public_key,
         )
 
-        if b"PRIVATE KEY" in data:
-            raise SigningKeyError("a private key, where a public one is needed", where=where, hint="name the .pub file")
         try:
-            key = load_pem_public_key(data)
+            key = load_der_public_key(public_key_der(data, where))
         except (ValueError, UnsupportedAlgorithm):
-            raise SigningKeyError(
-                "not a public key", where=where, hint="name a PEM file that begins with -----BEGIN PUBLIC KEY-----"
-            ) from None
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            kind = KeyType.ED25519
-        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-            kind = KeyType.ECDSA_P256
-        else:
-            raise SigningKeyError(
-                "a kind of key that mlenv does not use", where=where, hint="use an ECDSA P-256 or an Ed25519 key"
-            )
+            raise SigningKeyError("a public key that cannot be read", where=where, hint=_USABLE) from None
+        kind = _kind(key, where)
         spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if b64encode(spki) not in b"".join(data.split()):  # OpenSSL also reads the hybrid points that RFC 5480 forbids
+        if kind is KeyType.ED25519 and not _is_of_prime_order(spki[-32:]):
             raise SigningKeyError(
-                "a public key in an unusual form",
-                where=where,
-                hint="write it anew: openssl pkey -pubin -in FILE -pubout -ec_conv_form uncompressed",
+                "an Ed25519 key that is not safe: others could sign in its name", where=where, hint="make a new key"
             )
         return cls(kind, spki)
 
@@ -107,3 +107,25 @@ class Signer(Protocol):
     def sign(self, data: bytes) -> bytes:
         """A signature of the data, in the form that `PublicKey.verifies` takes."""
         ...
+
+
+def _kind(key: Any, where: str) -> KeyType:
+    """The type of a key that `cryptography` read; SigningKeyError for what mlenv does not use."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415 -- slow to import
+
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return KeyType.ED25519
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        if isinstance(key.curve, ec.SECP256R1):
+            return KeyType.ECDSA_P256
+        kind = f"a key on the curve {key.curve.name}"
+    else:
+        kind = "an RSA key" if isinstance(key, rsa.RSAPublicKey) else "a kind of key"
+    raise SigningKeyError(f"{kind}, which mlenv does not use", where=where, hint=_USABLE)
+
+
+def _is_of_prime_order(point: bytes) -> bool:
+    """Whether an Ed25519 key is canonical and in the group that RFC 8032 section 5.1.5 makes every key in."""
+    from nacl.bindings import crypto_core_ed25519_is_valid_point  # noqa: PLC0415 -- slow to import
+
+    return bool(crypto_core_ed25519_is_valid_point(point))
