@@ -1,81 +1,91 @@
-"""`mlenv keys`: making a key that signs, and showing what a key is."""
+"""`mlenv keys`: making a key that signs, and showing what a key is called."""
 
 import os
+from base64 import b64decode, b64encode
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.terminal import Terminal
-from mlenv.errors import SigningKeyError
-from mlenv.trust.keys import KeyType
+from mlenv.errors import UsageError
 
-app = typer.Typer(help="Make or show the keys that sign locks.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mlenv.trust.keys import PublicKey
+
+app = typer.Typer(help="Make or show the keys that sign.", no_args_is_help=True)
 
 
 @app.command(short_help="Make a new key.")
 def generate(
-    kind: Annotated[KeyType, typer.Option("--type", help="What kind of key.")] = KeyType.ECDSA_P256,
+    *,
+    kind: Annotated[
+        str, typer.Option("--type", metavar="ecdsa-p256|ed25519", help="The kind of key; cosign reads both.")
+    ] = "ecdsa-p256",
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The private key; FILE.pub is the public one.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The private key; the public one is FILE.pub.")
     ] = Path("mlenv.key"),
-    *,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Make a new key, encrypted with a passphrase: that of MLENV_KEY_PASSWORD, else one that is asked for."""
+    """Make a new key, encrypted with the passphrase of MLENV_KEY_PASSWORD, else with one that is asked for."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
-        from mlenv.sources.trust.new_keys import (  # noqa: PLC0415 -- keeps `mlenv --help` quick
-            generate_key,
-            public_path,
-            require_new,
-            write_key_pair,
-        )
+        from mlenv.cli.passphrase import new_passphrase  # noqa: PLC0415 -- keeps `mlenv --help` quick
+        from mlenv.sources.trust import new_keys  # noqa: PLC0415 -- as above
+        from mlenv.trust.keys import KeyType  # noqa: PLC0415 -- as above
 
-        require_new(output)
-        private, public = generate_key(kind, _new_passphrase())
-        write_key_pair(output, private, public)
-        terminal.say(f"{output}: the private key, encrypted; who has it and its passphrase signs as you do")
-        terminal.say(f"{public_path(output)}: the public key, which belongs into trust policies")
-        data = {
-            "private_key": str(output),
-            "public_key": str(public_path(output)),
-            "type": str(kind),
-            "id": str(public.fingerprint),
-        }
-        terminal.result(data, str(public.fingerprint))
+        if kind not in list(KeyType):
+            raise UsageError(f"no such type of key: {kind}", hint=f"--type is {' or '.join(KeyType)}")
+        new_keys.require_new(output)
+        private, public = new_keys.generate_key(KeyType(kind), new_passphrase())
+        new_keys.write_key_pair(output, private, public)
+        public_file = new_keys.public_path(output)
+        terminal.say(f"wrote {output}: whoever has it and its passphrase signs in your name")
+        terminal.say(f"wrote {public_file}: give it to those who check your signatures")
+        data = {"private_key": str(output), "public_key": str(public_file)}
+        terminal.result(data | _names(public), str(public.fingerprint))
 
 
-@app.command(short_help="Show a key's public half and its names.")
+@app.command(short_help="Show the public half of a key, and its names.")
 def show(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A public or private key file, or env://NAME.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The file of a public or private key, or env://NAME.")],
     *,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Show the public key and what it is called: the id of trust policies, and the hint of Sigstore bundles."""
+    """Show the public half of a key, its id, the hint by which Sigstore bundles name it, and OpenSSH's fingerprint."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.cli.passphrase import asker  # noqa: PLC0415 -- as above
         from mlenv.sources.trust.private_keys import load_public_key  # noqa: PLC0415 -- as above
 
-        public, warnings = load_public_key(key, dict(os.environ), asker())
+        public, warnings = load_public_key(key, os.environ, asker())
         for warning in warnings:
             terminal.say(f"warning: {warning}")
-        data = {"type": str(public.type), "id": str(public.fingerprint), "hint": public.hint, "pem": public.pem}
-        terminal.result(
-            data, f"type  {public.type}\nid    {public.fingerprint}\nhint  {public.hint}\n{public.pem}".rstrip()
-        )
+        names = _names(public)
+        lines = [f"{name:<8} {value}" for name, value in names.items()]
+        terminal.result(names | {"pem": public.pem}, "\n".join([*lines, public.pem.rstrip()]))
 
 
-def _new_passphrase() -> str:
-    from mlenv.cli.passphrase import ask_twice, asker  # noqa: PLC0415 -- as above
+def _names(key: "PublicKey") -> dict[str, str]:
+    return {
+        "type": str(key.type),
+        "id": str(key.fingerprint),
+        "hint": key.hint,
+        "openssh": _openssh_fingerprint(key),
+    }
 
-    given = os.environ.get("MLENV_KEY_PASSWORD")
-    if given is not None:
-        return given
-    if asker() is None:
-        raise SigningKeyError("a passphrase is needed, and there is no terminal", hint="set MLENV_KEY_PASSWORD")
-    return ask_twice("Passphrase of the new key")
+
+def _openssh_fingerprint(key: "PublicKey") -> str:
+    """What `ssh-keygen -l` shows: the sha256 of the key's form on the wire (RFC 4253 section 6.6)."""
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 -- slow to import
+        Encoding,
+        PublicFormat,
+        load_pem_public_key,
+    )
+
+    line = load_pem_public_key(key.pem.encode()).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return f"SHA256:{b64encode(sha256(b64decode(line.split()[1])).digest()).decode().rstrip('=')}"

@@ -11,10 +11,11 @@ from mlenv.errors import UnavailableError
 from mlenv.oci.disk import is_full
 
 
-def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
+def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, replace: bool = True) -> None:
     """Write beside the place, flush to the disk, and rename. Raises UnavailableError where nothing can be written.
 
-    What a killed process left beside the place goes: it is told from what another one is writing by its lock.
+    Its owner alone can read it while it is written. What a killed process left beside the place goes: it is told from
+    what another one is writing by its lock. Without `replace`, FileExistsError where there is something already.
     """
     prefix = f".{path.name[:100]}.mlenv-"
     try:
@@ -29,10 +30,15 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> No
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-                Path(temporary).replace(path)
+                if replace:
+                    Path(temporary).replace(path)
+                else:
+                    path.hardlink_to(temporary)
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
+        if isinstance(error, FileExistsError) and not replace:
+            raise
         raise UnavailableError(
             f"cannot write: {error.strerror or error}",
             where=str(path),

@@ -1,20 +1,26 @@
-"""Where a key is: in a file, or in an environment variable. What it says is for others to understand."""
+"""Where a key is: in a file, or in an environment variable. What its text means is said in `key_pem`."""
 
 import os
+import resource
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from mlenv.errors import SigningKeyError
 
+PEM_BEGIN: Final = "-----BEGIN "
 LARGEST: Final = 64 << 10
-"""Bytes. An RSA key of 16384 bits in PEM has 12 KiB."""
+"""Bytes of a key file. An RSA key of 16384 bits takes 12 KiB in PEM."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyText:
-    """A key's PEM as it was found, and what messages call the place. The text may be a secret: no repr shows it."""
+    """A key as it was found, and what messages call the place. The bytes may be a secret: no repr shows them.
+
+    `warnings` are lines for the user that stop nothing.
+    """
 
     data: bytes = field(repr=False)
     where: str
@@ -22,21 +28,32 @@ class KeyText:
 
 
 def default_key(environ: Mapping[str, str]) -> str:
-    """What stands for a `--key` that was not given: a path, env://NAME, or env://MLENV_KEY for PEM in MLENV_KEY."""
+    """What MLENV_KEY says in place of --key: a path, env://NAME, or for PEM text its own name; empty without it."""
     value = environ.get("MLENV_KEY", "")
-    return "env://MLENV_KEY" if "-----BEGIN" in value else value
+    return "env://MLENV_KEY" if PEM_BEGIN in value else value
 
 
 def read_key(reference: str, environ: Mapping[str, str]) -> KeyText:
-    """The bytes that a path or env://NAME leads to. SigningKeyError, whose message never has the reference's text."""
-    if "-----BEGIN" in reference:
+    """The bytes in the file or the env://NAME that the reference names, at most 64 KiB. SigningKeyError."""
+    forbid_core_files()
+    if PEM_BEGIN in reference:
         raise SigningKeyError(
-            "the key itself, where the name of a file is needed: other processes see a command line",
-            hint="write the key to a file, or name an environment variable that holds it with env://NAME",
+            "the text of a key, where the name of a file is needed: other users can read the arguments of a process",
+            hint="write it to a file, or name an environment variable that holds it: env://NAME",
         )
     if reference.startswith("env://"):
         return _variable(reference.removeprefix("env://"), environ)
     return _file(reference)
+
+
+def forbid_core_files() -> None:
+    """From here on a crash of this process leaves no copy of its memory, and so of its keys.
+
+    One byte, not 0: that would stop the files, but not the dumps that the kernel pipes to a program (core(5)).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    with suppress(OSError, ValueError):  # a sandbox that lets no limit be set
+        resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> KeyText:
@@ -45,20 +62,23 @@ def _variable(name: str, environ: Mapping[str, str]) -> KeyText:
     if not value.strip():
         said = "is empty" if name in environ else "is not set"
         raise SigningKeyError(f"the environment variable {said}", where=where, hint="let it hold the key's PEM text")
-    if len(value) > LARGEST:
-        raise SigningKeyError(_TOO_LARGE, where=where, hint="let the variable hold the key's PEM text and nothing else")
-    return KeyText(os.fsencode(value), where)
+    data = os.fsencode(value)
+    if len(data) > LARGEST:
+        raise _too_large(where)
+    return KeyText(data, where)
 
 
 def _file(name: str) -> KeyText:
     try:
-        # Not one that waits for a writer for ever; a pipe that a shell made for <(…) has its writer already.
-        with open(name, "rb", opener=_opener) as file:
+        with open(name, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
             os.set_blocking(file.fileno(), True)
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
-        hint = "name a key file with --key; `mlenv keys generate` makes one"
+        if "://" in name:
+            hint = "name a file or env://NAME; what another program keeps signs by --signer-command"
+            raise SigningKeyError("no kind of place that mlenv reads keys from", where=name, hint=hint) from None
+        hint = "name the file of a key; `mlenv keys generate` makes one"
         raise SigningKeyError("there is no such file", where=name, hint=hint) from None
     except IsADirectoryError:
         raise SigningKeyError("a folder, where a key file is needed", where=name, hint="name a file in it") from None
@@ -67,21 +87,23 @@ def _file(name: str) -> KeyText:
         hint = "check who owns it and its permissions"
         raise SigningKeyError(f"cannot be read: {said}", where=name, hint=hint) from None
     if not data.strip():
-        raise SigningKeyError("the file is empty", where=name, hint="restore the key from a copy, or make a new one")
+        raise SigningKeyError("the file is empty", where=name, hint="restore it from a copy, or name another file")
     if len(data) > LARGEST:
-        raise SigningKeyError(_TOO_LARGE, where=name, hint="name the file of the key")
+        raise _too_large(name)
     return KeyText(data, name, _open_to_others(name, status))
 
 
-_TOO_LARGE = f"larger than {LARGEST >> 10} KiB, which no key is"
-
-
-def _opener(name: str, flags: int) -> int:
+def _without_waiting(name: str, flags: int) -> int:
+    """Opens also a named pipe that nobody writes to; that of a shell's <(…) has its writer already."""
     return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
+def _too_large(where: str) -> SigningKeyError:
+    return SigningKeyError(f"larger than {LARGEST >> 10} KiB: not a key", where=where, hint="name the key's own file")
+
+
 def _open_to_others(name: str, status: os.stat_result) -> tuple[str, ...]:
-    """A warning and no refusal: secrets that are mounted into containers have the mode that the orchestrator gave."""
+    """A warning, no refusal: a secret that is mounted into a container has the mode that its orchestrator gave it."""
     if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-        return (f"{name} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}): chmod 600 {name}",)
+        return (f"{name} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); `chmod 600` closes it",)
     return ()

@@ -1,50 +1,73 @@
 """New keys, and the two files that they are written to."""
 
+import os
 from pathlib import Path
 
 from mlenv.errors import UsageError
-from mlenv.sources.trust.private_keys import forbid_core_files
+from mlenv.sources.trust.encrypted_pkcs8 import encrypt_pkcs8
+from mlenv.sources.trust.key_files import forbid_core_files
 from mlenv.sources.whole_file import write_whole
 from mlenv.trust.keys import KeyType, PublicKey
 
 
 def generate_key(kind: KeyType, passphrase: str) -> tuple[bytes, PublicKey]:
-    """A new private key as encrypted PKCS#8 in PEM (RFC 5958 section 3, RFC 7468 section 11), and its public key."""
+    """A new private key as encrypted PKCS#8 in PEM, and its public key. UsageError for an empty passphrase."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 -- as above
-        BestAvailableEncryption,
         Encoding,
+        NoEncryption,
         PrivateFormat,
         PublicFormat,
     )
 
     if not passphrase:
-        raise UsageError("an empty passphrase", hint="choose one that is long enough to keep the key from finders")
+        raise UsageError("the passphrase is empty", hint="set MLENV_KEY_PASSWORD to one, or unset it to be asked")
     forbid_core_files()
     key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
     if kind is KeyType.ECDSA_P256:
         key = ec.generate_private_key(ec.SECP256R1())
     else:
         key = ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    encryption = BestAvailableEncryption(passphrase.encode())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), PublicKey.parse(public)
+    return encrypt_pkcs8(private, os.fsencode(passphrase)), PublicKey.parse(public)
 
 
 def public_path(path: Path) -> Path:
-    """Where the public key of a private key file lies."""
+    """Where the public key of a private key file lies: FILE.pub."""
     return path.with_name(path.name + ".pub")
 
 
 def require_new(path: Path) -> None:
-    """UsageError where a key pair would take the place of something. A lost key cannot be made again."""
+    """UsageError where one of the two files would take the place of something: a lost key cannot be made again."""
     for one in (path, public_path(path)):
         if one.is_symlink() or one.exists():
-            raise UsageError("there is a file already", where=str(one), hint="choose another name with --output")
+            raise _exists(one)
 
 
 def write_key_pair(path: Path, private: bytes, public: PublicKey) -> None:
-    """Write FILE (mode 0600) and FILE.pub; neither replaces a file. UsageError, UnavailableError."""
-    require_new(path)
-    write_whole(path, [private], mode=0o600)
-    write_whole(public_path(path), [public.pem.encode()])
+    """Write FILE, which its owner alone can read from its first byte on, and FILE.pub: both or none.
+
+    Neither takes the place of another file, even of one that appears meanwhile. UsageError, UnavailableError.
+    """
+    _write_new(path, private, 0o600)
+    try:
+        _write_new(public_path(path), public.pem.encode(), 0o644)
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    try:
+        write_whole(path, [data], mode=mode, replace=False)
+    except FileExistsError:
+        raise _exists(path) from None
+
+
+def _exists(path: Path) -> UsageError:
+    return UsageError(
+        "there is such a file already, and a key is never overwritten",
+        where=str(path),
+        hint="choose another name with --output, or move that file away",
+    )

@@ -1,27 +1,24 @@
-"""Private keys: what signs, with the key in this process's memory or in that of another program.
+"""Private keys: what signs, with the key in this process's memory or in the hands of another program.
 
-No key and no passphrase is ever part of a message, a repr or a pickle; what cryptography or another library says of a
-key that it cannot read is not passed on.
+No key and no passphrase is ever part of a message, a repr or a pickle, and what libraries say of a key that they
+cannot read is not passed on.
 """
 
-import resource
 import shlex
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Never
 
 from mlenv.errors import UsageError
 from mlenv.sources.trust.command_key import CommandKey
 from mlenv.sources.trust.key_files import KeyText, default_key, read_key
-from mlenv.sources.trust.key_pem import open_private_key
+from mlenv.sources.trust.key_pem import Ask, open_private_key
 from mlenv.trust.keys import PublicKey, Signer
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-Ask = Callable[[str], str]
-"""Asks for a passphrase, given the text of the question, on a terminal that does not show the answer."""
+__all__ = ["Ask", "CommandKey", "FileKey", "load_key", "load_public_key", "signer"]
 
 
 class FileKey:
@@ -32,13 +29,14 @@ class FileKey:
     def __init__(self, key: "EllipticCurvePrivateKey | Ed25519PrivateKey", warnings: tuple[str, ...] = ()) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 -- slow
 
-        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._key = key
-        self.public_key = PublicKey.parse(public)
+        self.public_key = PublicKey.parse(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
         self.warnings = warnings
 
     def sign(self, data: bytes) -> bytes:
-        """DER (RFC 3279) for ECDSA P-256 with SHA-256, 64 bytes for Ed25519 (RFC 8032)."""
+        """The form that `PublicKey.verifies` takes: DER with SHA-256 for ECDSA, 64 bytes for Ed25519."""
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 -- slow to import
         from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 -- as above
 
@@ -56,39 +54,41 @@ class FileKey:
 def load_key(reference: str, environ: Mapping[str, str], ask: Ask | None) -> FileKey:
     """The private key in a file or in env://NAME. SigningKeyError.
 
-    The passphrase is that of MLENV_KEY_PASSWORD, else what `ask` answers; None: there is nobody to ask.
+    Its passphrase is that of MLENV_KEY_PASSWORD, else what `ask` answers; None: there is nobody to ask.
     """
-    forbid_core_files()
-    text = read_key(reference, environ)
-    return FileKey(open_private_key(text, environ.get("MLENV_KEY_PASSWORD"), ask), text.warnings)
+    return _opened(read_key(reference, environ), environ, ask)
 
 
 def load_public_key(reference: str, environ: Mapping[str, str], ask: Ask | None) -> tuple[PublicKey, tuple[str, ...]]:
-    """The public key of a public or a private key, and warnings. SigningKeyError.
+    """The public half of a public or private key, and warnings. SigningKeyError.
 
-    A private key is opened for that: a .pub file that lies beside it may be anybody's.
+    A private key is opened for that: the .pub file that lies beside it may be anybody's.
     """
-    forbid_core_files()
     text = read_key(reference, environ)
     if b"PRIVATE KEY-----" not in text.data:
         return PublicKey.parse(text.data, where=text.where), ()
-    key = FileKey(open_private_key(text, environ.get("MLENV_KEY_PASSWORD"), ask), text.warnings)
+    key = _opened(text, environ, ask)
     return key.public_key, key.warnings
 
 
 def signer(environ: Mapping[str, str], *, key: str | None, command: str | None, ask: Ask | None) -> Signer:
     """What --key, --signer-command and MLENV_KEY mean together. UsageError, SigningKeyError.
 
-    With a command, the key is the public one, with which what the command answers is checked.
+    With a command the key is a public one, and what the command answers is checked with it.
     """
     reference = key or default_key(environ)
     if not reference:
-        what = "the public key of what the command signs with" if command else "a private key"
-        raise UsageError("no key to sign with", hint=f"name {what} with --key, or with MLENV_KEY")
+        what = "the public key that the command's signatures are checked with" if command else "a private key"
+        raise UsageError("there is no key to sign with", hint=f"name {what} by --key or MLENV_KEY")
     if command is None:
         return load_key(reference, environ, ask)
-    text: KeyText = read_key(reference, environ)
-    return CommandKey(PublicKey.parse(text.data, where=text.where), _words(command), environ)
+    words = _words(command)
+    text = read_key(reference, environ)
+    return CommandKey(PublicKey.parse(text.data, where=text.where), words, environ)
+
+
+def _opened(text: KeyText, environ: Mapping[str, str], ask: Ask | None) -> FileKey:
+    return FileKey(open_private_key(text, environ.get("MLENV_KEY_PASSWORD"), ask), text.warnings)
 
 
 def _words(command: str) -> list[str]:
@@ -96,17 +96,7 @@ def _words(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError as error:
         said = str(error).lower()
-        raise UsageError(f"--signer-command cannot be split: {said}", hint="quote it as for a shell") from None
+        raise UsageError(f"--signer-command cannot be split into words: {said}", hint="quote as for a shell") from None
     if not words:
         raise UsageError("--signer-command is empty", hint="name a program and its arguments")
     return words
-
-
-def forbid_core_files() -> None:
-    """From here on a crash of this process leaves no copy of its memory, and so of its keys.
-
-    The limit is one byte: as 0 it would stop files, but not core dumps that the kernel pipes to a program (core(5)).
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
