@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from mlenv.errors import SigningKeyError
+from mlenv.errors import SigningKeyError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock, LockedBase, LockedPlatform
 from mlenv.model.platform import Platform
@@ -62,6 +62,14 @@ def sign_provenance(statement: Provenance, signer: Signer) -> Bundle:
     if not bundle.envelope.is_signed_by(signer.public_key):
         raise SigningKeyError("the signature is not one of the key's", hint="check the key, and build again")
     return bundle
+
+
+def check_place(path: Path) -> None:
+    """Refuse, before a long build, a file that could not be written after it. UsageError."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(
+            "provenance can't be written there", where=str(path), hint="name a file in a folder that exists"
+        )
 
 
 def write_provenance(path: Path, lock: Lock, data: bytes, build: Build, signer: Signer) -> None:
