@@ -91,14 +91,15 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def _rfc3339(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+def rfc3339(value: datetime) -> str:
+    """A moment as text, in UTC: `2026-11-01T00:00:00Z`."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
     AfterValidator(_utc),
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
 """A moment in UTC with whole seconds: an offset date-time of TOML."""

@@ -1,55 +1,30 @@
-"""Whether a lock is approved: its bytes, the bundles beside it, a policy and the time in; findings out."""
+"""Whether a lock is approved: its bytes, the bundles beside it, a policy and the time go in; findings come out.
+
+Nothing here reads a file, a clock or a network, so that every attack is a unit test. Nothing is parsed before what
+speaks for it was checked: a bundle is read; a key of the policy signed the statement in it; the statement names the
+digest of the lock's bytes; then the lock is read. The normative text is schema/trust.md.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import Final
 
-from mlenv.errors import LockFormatError
+from mlenv.errors import LockFormatError, Problem
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
 from mlenv.model.report import Finding, Status, any_failed
-from mlenv.trust.bundle import Bundle
-from mlenv.trust.envelope import IN_TOTO
-from mlenv.trust.policy import TrustedKey, TrustPolicy
-from mlenv.trust.statement import LockStatement, lock_subjects
+from mlenv.trust import judge_findings as found
+from mlenv.trust.freshness import serial_finding, time_findings
+from mlenv.trust.judgement import Approval, Judgement, Mark, NamedBundle
+from mlenv.trust.policy import TrustPolicy
+from mlenv.trust.statement import lock_subjects
+from mlenv.trust.tally import Tally, tally
+from mlenv.trust.votes import NoVote, Vote, vote
 
+__all__ = ["NO_MARKS", "Approval", "Judgement", "Mark", "NamedBundle", "judge_lock"]
 
-@dataclass(frozen=True, slots=True)
-class NamedBundle:
-    """The bytes of a bundle, and what messages call it: the name of its file."""
-
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What was accepted last for an environment: serial, digest of the lock, and the time that it then was."""
-
-    serial: int
-    lock: Digest
-    seen: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A lock that a policy accepts: what was signed, whose signatures counted, and the lock."""
-
-    statement: LockStatement
-    signers: tuple[TrustedKey, ...]
-    lock: Lock
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Everything that was checked; `approval` is there only where nothing failed."""
-
-    findings: tuple[Finding, ...]
-    approval: Approval | None
-
-
-NO_MARKS: Mapping[str, Mark] = MappingProxyType({})
+NO_MARKS: Final[Mapping[str, Mark]] = MappingProxyType({})
 
 
 def judge_lock(
@@ -62,36 +37,53 @@ def judge_lock(
     at_serial: int | None = None,
     filename: str = "mlenv.lock",
 ) -> Judgement:
-    """Judge a lock by a policy."""
-    findings: list[Finding] = []
-    approvals: dict[bytes, tuple[LockStatement, list[TrustedKey]]] = {}
-    if not bundles:
-        findings.append(Finding("signature.present", Status.FAIL, "the lock is not signed", source=filename))
-    for bundle in bundles:
-        try:
-            parsed = Bundle.parse(bundle.data)
-            key = policy.key(parsed.hint)
-            if (
-                parsed.envelope.payload_type != IN_TOTO
-                or key is None
-                or not parsed.envelope.is_signed_by(key.public_key)
-            ):
-                raise ValueError("not signed by a key of the policy")
-            statement = LockStatement.parse(parsed.envelope.payload)
-            made = Lock.parse(lock.decode(), filename=filename)
-            if statement.subjects != lock_subjects(made, lock) or statement.environment != made.environment.name:
-                raise ValueError("it signs another lock")
-            approvals.setdefault(parsed.envelope.payload, (statement, []))[1].append(key)
-            findings.append(Finding("signature.bundle", Status.PASS, f"signed by {key.name}", source=bundle.name))
-        except (ValueError, LockFormatError) as error:
-            findings.append(Finding("signature.bundle", Status.FAIL, str(error), source=bundle.name))
-    approval = None
-    for statement, signers in approvals.values():
-        rule = policy.rule(statement.environment)
-        counted = {one.public_key: one for one in signers if rule and one.name in rule.approvers}
-        if rule and len(counted) >= rule.threshold and statement.issued_at <= now < statement.expires:
-            approval = Approval(statement, tuple(counted.values()), Lock.parse(lock.decode()))
-    if approval is None:
-        findings.append(Finding("signature.threshold", Status.FAIL, "the lock is not approved", source=filename))
-    _ = marks, at_serial
-    return Judgement(tuple(findings), None if any_failed(findings) else approval)
+    """Judge a lock by a policy. `lock` are the file's raw bytes, `filename` is what messages call it.
+
+    `marks` has what was accepted last, by environment. `at_serial` asks for exactly that serial, and then one below
+    the mark is no failure: an old lock is being audited.
+    """
+    looked = [vote(bundle, policy, lock, now) for bundle in bundles[: found.MOST_BUNDLES]]
+    votes = [one for one in looked if isinstance(one, Vote)]
+    refused = [one for one in looked if isinstance(one, NoVote)]
+    findings = [*found.line_endings(lock, filename), *found.number(bundles, filename)]
+    if not votes:
+        findings += [*found.of_bundles([], refused, reached=False), *found.nobody(refused, filename)]
+        return Judgement(tuple(findings), None)
+    parsed, wrong = _parsed(lock, filename)
+    if parsed is None:
+        return Judgement((*findings, *wrong, *found.of_bundles(votes, refused, reached=True)), None)
+    environment = parsed.environment.name
+    rule = policy.rule(environment)
+    if rule is None:
+        findings += [found.no_rule(environment, policy, filename), *found.of_bundles(votes, refused, reached=True)]
+        return Judgement(tuple(findings), None)
+    counted = tally(votes, rule, at_serial)
+    refused += counted.others
+    findings += found.of_bundles(counted.counted, refused, reached=counted.reached)
+    findings += [found.of_rule(environment, rule, filename), *found.environments(counted, environment)]
+    findings += found.subjects(counted, lock_subjects(parsed, lock))
+    findings.append(found.threshold(counted, refused, filename))
+    findings += _of_now(counted, marks.get(environment), now, Digest.of(lock), at_serial)
+    if any_failed(findings) or counted.statement is None:
+        return Judgement(tuple(findings), None)
+    return Judgement(tuple(findings), Approval(counted.statement, counted.signers, parsed))
+
+
+def _parsed(lock: bytes, filename: str) -> tuple[Lock | None, list[Finding]]:
+    """The lock. Only here is it read: a key of the policy has signed its bytes."""
+    try:
+        return Lock.parse(lock.decode(), filename=filename), []
+    except UnicodeDecodeError as error:
+        problems: tuple[Problem, ...] = (Problem(f"not UTF-8 at byte {error.start}", filename, "run `mlenv lock`"),)
+    except LockFormatError as error:
+        problems = error.problems
+    return None, [Finding("lock.format", Status.FAIL, one.message, source=one.where, hint=one.hint) for one in problems]
+
+
+def _of_now(counted: Tally, mark: Mark | None, now: datetime, lock: Digest, at_serial: int | None) -> list[Finding]:
+    """What only a clock and a memory can tell of the statement that is judged."""
+    if counted.statement is None:
+        return []
+    source = counted.counted[0].bundle
+    times = time_findings(counted.statement, counted.rule, mark, now, source)
+    return [*times, serial_finding(counted.statement, counted.rule, mark, lock, at_serial, source)]

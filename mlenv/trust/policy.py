@@ -8,6 +8,7 @@ from typing import Self
 from mlenv.errors import TrustPolicyError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.trust.keys import PublicKey
 from mlenv.trust.policy_file import EnvironmentRule, RevocationReason
 from mlenv.trust.policy_rules import covers
@@ -31,13 +32,14 @@ class TrustedKey:
         """Why what it signed at that time does not count now, completing "the key <name>"; empty where it does."""
         if self.revoked:
             if self.revocation_reason is RevocationReason.KEY_COMPROMISE:
-                return f"was revoked on {_text(self.revoked)} because it was compromised: nothing signed with it counts"
+                return f"was revoked on {rfc3339(self.revoked)} ({self.revocation_reason}): nothing it signed counts"
             if issued_at >= self.revoked:
-                return f"was superseded on {_text(self.revoked)}, before this was issued ({_text(issued_at)})"
+                since = f"was revoked on {rfc3339(self.revoked)} ({self.revocation_reason})"
+                return f"{since}, and this was issued after it, on {rfc3339(issued_at)}"
         if self.valid_from and min(issued_at, now) < self.valid_from:
-            return f"is not valid before {_text(self.valid_from)}"
+            return f"is not valid before {rfc3339(self.valid_from)}"
         if self.valid_until and max(issued_at, now) >= self.valid_until:
-            return f"is no longer valid since {_text(self.valid_until)}"
+            return f"is no longer valid since {rfc3339(self.valid_until)}"
         return ""
 
 
@@ -97,7 +99,3 @@ class TrustPolicy:
     def named(self, name: str) -> TrustedKey:
         """The key of a name that a rule has."""
         return next(one for one in self.keys if one.name == name)
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,9 +1,9 @@
 """What no single value of trust.toml can know: names without keys, keys under two names, rules that nothing reaches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 
 from mlenv.model.digest import Digest
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.model.toml_file import Contradiction
 from mlenv.model.toml_places import Path, dotted
 from mlenv.trust.policy_file import EnvironmentRule, KeyTable
@@ -52,7 +52,7 @@ def _key(name: str, key: KeyTable) -> Iterator[Contradiction]:
     if key.valid_from and key.valid_until and key.valid_from >= key.valid_until:
         yield Contradiction(
             (*path, "valid-until"),
-            f"the key {name!r} is valid until {_date(key.valid_until)}, which is not after its beginning",
+            f"the key {name!r} is valid until {rfc3339(key.valid_until)}, which is not after its beginning",
             "write a time after valid-from, or remove one of them",
         )
     if key.revocation_reason and key.revoked is None:
@@ -110,7 +110,3 @@ def _unreachable(rules: Rules) -> Iterator[Contradiction]:
                     "the first rule that matches decides: move this one above that one, or remove it",
                 )
                 break
-
-
-def _date(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
