@@ -54,10 +54,10 @@ def show(
 ) -> None:
     """Show a root's keys and policy, who signed it, and whether it would be believed as a first one."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
-        from mlenv.sources.trust.roots import installed_root, read_root  # noqa: PLC0415 -- as above
+        from mlenv.sources.trust.roots import installed_root, read_installed, read_root  # noqa: PLC0415 -- as above
         from mlenv.trust.root import first_root, parse_root  # noqa: PLC0415 -- as above
 
-        found = read_root(file or installed_root(os.environ))
+        found = read_root(file) if file else read_installed(installed_root(os.environ))
         root, problem = parse_root(found.data, where=found.name), ""
         try:
             first_root(found.data, datetime.now(UTC), where=found.name)

@@ -36,6 +36,17 @@ def read_root(path: Path) -> RootFile:
     return RootFile(found.shown, found.data)
 
 
+def read_installed(path: Path) -> RootFile:
+    """The bytes of the user's root, which nobody else may write. TrustPolicyError where there is none."""
+    if not path.exists():
+        raise TrustPolicyError(
+            "no root of trust is installed yet",
+            where=str(path),
+            hint="compare the keys that `mlenv trust root show FILE` lists with the owner's, then add --initial",
+        )
+    return RootFile(str(path), read_guarded(path, shown=str(path)).data)
+
+
 def install_root(path: Path, chain: Sequence[RootFile], now: datetime) -> TrustRoot:
     """Believe the first of these roots because the user says so, and install the last. TrustPolicyError."""
     with _alone(path):
@@ -56,13 +67,7 @@ def update_root(path: Path, chain: Sequence[RootFile], now: datetime) -> TrustRo
     """
     path = path.resolve()  # a link to where the user keeps it stays a link
     with _alone(path):
-        if not path.exists():
-            raise TrustPolicyError(
-                "no root of trust is installed yet",
-                where=str(path),
-                hint="compare the keys that `mlenv trust root show FILE` lists with the owner's, then add --initial",
-            )
-        return _write(path, last_root(read_guarded(path, shown=str(path)).data, chain, now))
+        return _write(path, last_root(read_installed(path).data, chain, now))
 
 
 def _write(path: Path, root: TrustRoot) -> TrustRoot:
