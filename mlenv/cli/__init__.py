@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mlenv.cli import build, cache, init, inspect, keys, lock, pin, schema, sign, verify
+from mlenv.cli import build, cache, init, inspect, keys, lock, pin, schema, sign, trust, verify
 from mlenv.cli.terminal import refused_command_line
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("init", short_help="Write a first mlenv.toml.")(init.init)
 app.command("pin", short_help="Write the digests of images into mlenv.toml.")(pin.pin)
 app.command("schema", short_help="Print the JSON Schema of mlenv.toml.")(schema.schema)
 app.add_typer(keys.app, name="keys", short_help="Make or show the keys that sign.")
+app.add_typer(trust.app, name="trust", short_help="Say whose approval of a lock counts.")
 app.add_typer(cache.app, name="cache", short_help="Show or prune the cache.")
 
 

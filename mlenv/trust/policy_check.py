@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from mlenv.errors import Problem
-from mlenv.trust.policy import EnvironmentRule, TrustPolicy
+from mlenv.trust.policy import EnvironmentRule, TrustedKey, TrustPolicy
 
 
 def policy_problems(
@@ -21,7 +21,7 @@ def policy_problems(
 
 def rule_problems(policy: TrustPolicy, rule: EnvironmentRule, now: datetime, *, where: str = "") -> list[Problem]:
     """Why the rule cannot be fulfilled by what is signed now; empty where it can."""
-    refused = {name: policy.named(name).refusal(now, now) for name in rule.approvers}
+    refused = {name: _refusal(policy.named(name), now) for name in rule.approvers}
     left = [name for name, reason in refused.items() if not reason]
     if len(left) >= rule.threshold:
         return []
@@ -34,3 +34,9 @@ def rule_problems(policy: TrustPolicy, rule: EnvironmentRule, now: datetime, *, 
             f"add a key in place: `mlenv trust add NAME --key FILE --environment '{rule.name}'`",
         )
     ]
+
+
+def _refusal(key: TrustedKey, now: datetime) -> str:
+    """Why what the key signs now does not count, without what its policy says of older signatures."""
+    reason = key.refusal(now, now)
+    return f"was revoked on {key.revoked:%Y-%m-%dT%H:%M:%SZ}" if reason and key.revoked else reason

@@ -59,25 +59,34 @@ def find_trust(
     if threshold is not None:
         hint = "give --key too, or set the threshold in the trust policy"
         raise UsageError("--threshold counts the keys of --key, and there are none", hint=hint)
-    found = policy_bytes(environ, lock_path, trust=trust)
-    return None if found is None else _of_file(found, now or datetime.now(UTC))
-
-
-def policy_bytes(environ: Mapping[str, str], lock_path: Path, *, trust: Path | None = None) -> PolicyBytes | None:
-    """The file that `find_trust` takes where no keys are named, not parsed yet. TrustPolicyError."""
     if trust is not None:
-        return read_by_hand(trust)
-    named = environ.get("MLENV_TRUST")
-    if named:
-        path, origin = Path(named), " (from MLENV_TRUST)"
-    else:
-        folder = configuration_folder(environ)
-        usual = policy_in_folder(folder) if folder else None
-        if usual is None:
-            return None
-        path, origin = usual, ""
-    refuse_inside_tree(path, lock_path, shown=f"{path}{origin}")
-    return read_guarded(path, shown=f"{path}{origin}")
+        return read_trust(trust, now=now)
+    place = policy_place(environ)
+    if place is None:
+        return None
+    path, shown = place
+    refuse_inside_tree(path, lock_path, shown=shown)
+    return _of_file(read_guarded(path, shown=shown), now or datetime.now(UTC))
+
+
+def policy_place(environ: Mapping[str, str]) -> tuple[Path, str] | None:
+    """The policy file of this user and what messages call it, whether or not it is of use; None if there is none."""
+    if named := environ.get("MLENV_TRUST"):
+        return Path(named), f"{named} (from MLENV_TRUST)"
+    folder = configuration_folder(environ)
+    path = policy_in_folder(folder) if folder else None
+    return None if path is None else (path, str(path))
+
+
+def own_trust(environ: Mapping[str, str], *, now: datetime | None = None) -> Trust | None:
+    """The policy of this user, whatever lock it may judge: `find_trust` without a tree. TrustPolicyError."""
+    place = policy_place(environ)
+    return None if place is None else _of_file(read_guarded(place[0], shown=place[1]), now or datetime.now(UTC))
+
+
+def read_trust(path: Path, *, now: datetime | None = None) -> Trust:
+    """The policy in a file that the user named: wherever it lies and whoever may write it. TrustPolicyError."""
+    return _of_file(read_by_hand(path), now or datetime.now(UTC))
 
 
 def read_public_key(path: Path) -> PublicKey:
