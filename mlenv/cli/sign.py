@@ -1,8 +1,6 @@
 """`mlenv sign`: approve a lock."""
 
 import os
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,9 +77,10 @@ def sign(
 
 def open_signer(terminal: Terminal, key: str | None, command: str | None) -> "Signer":
     """What --key and --signer-command name, its passphrase asked for where a person could answer."""
+    from mlenv.cli.passphrase import asker  # noqa: PLC0415 -- as above
     from mlenv.sources.trust.private_keys import signer  # noqa: PLC0415 -- as above
 
-    found = signer(os.environ, key=key, command=command, ask=ask_passphrase())
+    found = signer(os.environ, key=key, command=command, ask=asker())
     for warning in getattr(found, "warnings", ()):
         terminal.say(f"warning: {warning}")
     return found
@@ -137,13 +136,6 @@ def _duration(text: str | None) -> timedelta | None:
     if found > LONGEST:
         raise UsageError(f"--expires {text} is longer than {LONGEST.days} days", hint="sign again before it ends")
     return found
-
-
-def ask_passphrase() -> Callable[[str], str] | None:
-    """How to ask for a passphrase; None where nobody could answer."""
-    if not sys.stdin.isatty():
-        return None
-    return lambda prompt: str(typer.prompt(prompt, hide_input=True, err=True))
 
 
 def signature_summary(signed: "Signed") -> dict[str, object]:

@@ -115,6 +115,8 @@ def refused_command_line(error: Exception, *, json: bool) -> int | None:
     text = (
         " ".join(str(message()).split()).rstrip(".").replace("Value error, ", "").replace("Input should", "it should")
     )
+    if "-----BEGIN" in text or "KEY-----" in text:  # a key, given as an argument: not to be repeated into a log
+        text = "the text of a key on the command line, where others can read it: name its file"
     refusal = UsageError(text[:1].lower() + text[1:], hint=f"see `{path} --help`")
     return Terminal(json=json).failed(refusal)
 

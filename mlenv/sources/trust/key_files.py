@@ -1,6 +1,7 @@
 """Where a key is: in a file, or in an environment variable. What its text means is said in `key_pem`."""
 
 import os
+import re
 import resource
 import stat
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Final
 from mlenv.errors import SigningKeyError
 
 PEM_BEGIN: Final = "-----BEGIN "
+_BASE64: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_=-]{48,}")
 LARGEST: Final = 64 << 10
 """Bytes of a key file. An RSA key of 16384 bits takes 12 KiB in PEM."""
 
@@ -36,7 +38,7 @@ def default_key(environ: Mapping[str, str]) -> str:
 def read_key(reference: str, environ: Mapping[str, str]) -> KeyText:
     """The bytes in the file or the env://NAME that the reference names, at most 64 KiB. SigningKeyError."""
     forbid_core_files()
-    if PEM_BEGIN in reference:
+    if PEM_BEGIN in reference or "KEY-----" in reference or "\n" in reference:
         raise SigningKeyError(
             "the text of a key, where the name of a file is needed: other users can read the arguments of a process",
             hint="write it to a file, or name an environment variable that holds it: env://NAME",
@@ -75,6 +77,9 @@ def _file(name: str) -> KeyText:
             os.set_blocking(file.fileno(), True)
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
+        if _BASE64.fullmatch(name):
+            hint = "name the key's file; in a variable, the key stands as PEM with its line breaks"
+            raise SigningKeyError("no file, but perhaps a key in base64: it is not repeated here", hint=hint) from None
         if "://" in name:
             hint = "name a file or env://NAME; what another program keeps signs by --signer-command"
             raise SigningKeyError("no kind of place that mlenv reads keys from", where=name, hint=hint) from None
