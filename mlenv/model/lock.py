@@ -245,7 +245,7 @@ class Lock(_Value):
         """Read a lock; LockFormatError says all that is wrong with it."""
         try:
             document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError alone: an integer of thousands of digits
             raise LockFormatError(f"not TOML: {error}", where=filename, hint=_RELOCK) from None
         version = document.get("version")
         if version != LOCK_VERSION:

@@ -147,14 +147,13 @@ def subjects(counted: Tally, locked: Sequence[Subject]) -> Iterator[Finding]:
 def _differences(signed: Sequence[Subject], locked: Sequence[Subject]) -> str:
     there, here = {one.name: one.digest for one in signed}, {one.name: one.digest for one in locked}
     missing = [f"it does not name {name}" for name in here if name not in there]
-    extra = [f"it names {name!a}, which the lock does not have" for name in there if name not in here]
+    extra = [f"it names {name}, which the lock does not have" for name in there if name not in here]
     other = [
         f"{name} is {there[name]} in it and {here[name]} in the lock"
         for name in here
         if there.get(name, here[name]) != here[name]
     ]
-    twice = ["it names something twice"] if len(there) != len(signed) else []
-    return "; ".join((other + missing + extra + twice)[:_SHOWN])
+    return "; ".join((other + missing + extra)[:_SHOWN])
 
 
 def _written(named: Sequence[Subject]) -> str:

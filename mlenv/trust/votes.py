@@ -10,7 +10,7 @@ from typing import Final
 from mlenv.model.digest import Digest
 from mlenv.model.strict_json import shown
 from mlenv.trust.bundle import Bundle
-from mlenv.trust.envelope import IN_TOTO, Envelope, decode
+from mlenv.trust.envelope import Envelope, decode
 from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.policy import TrustedKey, TrustPolicy
 from mlenv.trust.statement import LOCK_SUBJECT, LockStatement
@@ -52,16 +52,6 @@ def vote(bundle: NamedBundle, policy: TrustPolicy, lock: bytes, now: datetime) -
         message = f"it cannot be read: {shown(str(error), 200)}"
         hint = "restore the file from version control, or remove it if it is no bundle of mlenv's"
         return NoVote(bundle.name, "signature.bundle", message, hint, damaged=True)
-    if parsed.envelope.payload_type != IN_TOTO:
-        kind = shown(parsed.envelope.payload_type)
-        return NoVote(
-            bundle.name,
-            "signature.statement",
-            f"it signs something other than a statement: {kind}",
-            "it approves no lock; remove it, or have the lock signed with `mlenv sign`",
-            expected=IN_TOTO,
-            observed=kind,
-        )
     key = policy.key(parsed.hint)
     if key is None:
         return _unknown(bundle, parsed.hint, policy)
@@ -97,21 +87,15 @@ def _signed(bundle: str, key: TrustedKey, envelope: Envelope, lock: bytes, now: 
     try:
         statement = LockStatement.parse(envelope.payload)
     except ValueError as error:
-        return _no_approval(bundle, key, shown(str(error), 200))
-    signed = [one.digest for one in statement.subjects if one.name == LOCK_SUBJECT]
-    if len(signed) != 1:
-        return _no_approval(bundle, key, f"it names {LOCK_SUBJECT} {len(signed)} times")
-    if signed[0] != Digest.of(lock):
-        return _another_lock(bundle, key, statement, signed[0], lock)
+        message = f"{key.name!r} signed something that approves no lock: {shown(str(error), 200)}"
+        return NoVote(bundle, "signature.statement", message, "have the lock signed with `mlenv sign`")
+    (signed,) = [one.digest for one in statement.subjects if one.name == LOCK_SUBJECT]
+    if signed != Digest.of(lock):
+        return _another_lock(bundle, key, statement, signed, lock)
     if refusal := key.refusal(statement.issued_at, now):
         hint = "have the lock signed with another key" if key.revoked else "have it signed with a key that is valid now"
         return NoVote(bundle, "trust.key", f"the key {key.name!r} {refusal}", hint)
     return Vote(bundle, key, envelope.payload, statement)
-
-
-def _no_approval(bundle: str, key: TrustedKey, why: str) -> NoVote:
-    message = f"{key.name!r} signed something that approves no lock: {why}"
-    return NoVote(bundle, "signature.statement", message, "have the lock signed with `mlenv sign`")
 
 
 def _another_lock(bundle: str, key: TrustedKey, statement: LockStatement, signed: Digest, lock: bytes) -> NoVote:
@@ -119,7 +103,7 @@ def _another_lock(bundle: str, key: TrustedKey, statement: LockStatement, signed
         message = f"{key.name!r} signed this lock with LF line endings, and here they are CRLF"
         hint = "undo the conversion of line endings"
     else:
-        approval = f"{key.name!r} signed serial {statement.serial} of {shown(statement.environment)!r}"
+        approval = f"{key.name!r} signed serial {statement.serial} of {statement.environment!r}"
         message = f"{approval} over other bytes: the lock was edited after it was signed, or this is another lock"
         hint = "restore the lock that was signed; if the change is wanted, have it signed again with `mlenv sign`"
     return NoVote(bundle, "signature.subjects", message, hint, str(signed), str(Digest.of(lock)))
