@@ -3,14 +3,13 @@
 The normative text is schema/signature.md.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from mlenv.model.canonical import canonical_json
-from mlenv.model.strict_json import parse_json, shown
+from mlenv.model.strict_json import shown
 from mlenv.trust.envelope import IN_TOTO, Envelope, decode
-from mlenv.trust.fields import members, text
+from mlenv.trust.fields import document, members, text
 from mlenv.trust.keys import Signer
 
 BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -60,7 +59,7 @@ class Bundle:
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Read a bundle of at most 4 MiB; ValueError, which names what it holds that mlenv does not check."""
-        value = _read(data)
+        value = document(data, LIMIT)
         kind = value.get("mediaType") if isinstance(value, dict) else None
         if not isinstance(kind, str):
             raise ValueError("not a Sigstore bundle: it has no mediaType")  # noqa: TRY004 -- parsers raise ValueError
@@ -74,13 +73,6 @@ class Bundle:
         if envelope.payload_type != IN_TOTO:
             raise ValueError(f"the payload is no in-toto statement, but of type '{shown(envelope.payload_type)}'")
         return cls(hint, envelope)
-
-
-def _read(data: bytes) -> Any:
-    try:
-        return parse_json(data, LIMIT)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from None
 
 
 def _hint(value: Any) -> str:

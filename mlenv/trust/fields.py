@@ -1,14 +1,23 @@
 """What a signed JSON document may hold: objects with known members only, texts, digests, moments. ValueError else."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from mlenv.model.digest import Digest
-from mlenv.model.strict_json import shown
+from mlenv.model.strict_json import LIMIT, parse_json, shown
 
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def document(data: bytes, limit: int = LIMIT) -> Any:
+    """A JSON document as `parse_json` reads it, with a word for those who do not know that it should be one."""
+    try:
+        return parse_json(data, limit)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
 
 
 def members(value: Any, what: str, needed: Collection[str], optional: Collection[str] = ()) -> Mapping[str, Any]:
@@ -50,9 +59,12 @@ def moment(value: Any, what: str) -> datetime:
     if _MOMENT.fullmatch(written) is None:
         raise ValueError(f"{what} is not a time like 2026-01-31T12:00:00Z: '{shown(written)}'")
     try:
-        return datetime.fromisoformat(written[:-1]).replace(tzinfo=UTC)
+        found = datetime.fromisoformat(written[:-1]).replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError(f"{what} is a time that does not exist: {written}") from None
+        found = None
+    if found is None or moment_text(found) != written:  # newer Pythons read 24:00:00 as the day after
+        raise ValueError(f"{what} is a time that does not exist: {written}")
+    return found
 
 
 def moment_text(value: datetime) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
-from mlenv.model.strict_json import parse_json, shown
-from mlenv.trust.fields import integer, members, moment, moment_text, sha256, text
+from mlenv.model.strict_json import shown
+from mlenv.trust.fields import document, integer, members, moment, moment_text, sha256, text
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 LOCK_PREDICATE: Final = "https://mlenv.dev/lock/v1"
@@ -102,7 +102,7 @@ class LockStatement:
     @classmethod
     def parse(cls, payload: bytes) -> Self:
         """Read a payload whose signature was checked; ValueError where it is any other kind of statement."""
-        statement = _lock_statement(parse_json(payload))
+        statement = _lock_statement(document(payload))
         subjects = statement["subject"]
         if not isinstance(subjects, list):
             raise ValueError("subject is not a list")  # noqa: TRY004 -- ValueError is what parsers raise here

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from mlenv.model.strict_json import LIMIT, parse_json
@@ -35,3 +37,12 @@ def test_a_document_that_two_readers_could_read_differently_is_refused(data: byt
 def test_everything_else_is_read_as_json() -> None:
     assert parse_json(b'{"a": [1, -2.5, null, true, "\\u00e9"], "b": {}}') == {"a": [1, -2.5, None, True, "é"], "b": {}}
     assert parse_json(b"9007199254740991") == 2**53 - 1
+
+
+def test_one_key_twice_among_a_hundred_thousand_is_refused_at_once() -> None:
+    keys = ",".join(f'"{number}":0' for number in range(100_000))
+    began = time.monotonic()
+
+    with pytest.raises(ValueError, match="'99999' appears twice"):
+        parse_json(f'{{{keys},"99999":1}}'.encode())
+    assert time.monotonic() - began < 10  # two and a half minutes where each key is counted for itself
