@@ -37,7 +37,8 @@ def follow(
 ) -> "subprocess.CompletedProcess[str]":
     """Run what stands under the headings in a folder, as the page says: by `sh -eu`, in order.
 
-    `names` takes the place of file names that the page uses; `programs` are found though they are not on the PATH.
+    Standard error has each command before it runs, behind a `+`. `names` takes the place of file names that the page
+    uses; `programs` are found though they are not on the PATH.
     """
     for name in ("openssl", "jq"):
         find_tool(name)
@@ -47,7 +48,7 @@ def follow(
         script = script.replace(name, other)
     path = os.pathsep.join([*(str(program.parent) for program in programs), os.environ["PATH"]])
     return subprocess.run(
-        ["sh", "-eu"],
+        ["sh", "-eux"],
         input=script,
         cwd=folder,
         env=os.environ | {"PATH": path},
@@ -55,3 +56,10 @@ def follow(
         text=True,
         check=False,
     )
+
+
+def assert_fails_at(command: str, done: "subprocess.CompletedProcess[str]") -> None:
+    """The last command that ran begins so, and it failed."""
+    ran = [line.lstrip("+ ") for line in done.stderr.splitlines() if line.startswith("+")]
+    assert done.returncode != 0, f"nothing failed: {done.stderr}"
+    assert ran[-1].startswith(command), done.stderr
