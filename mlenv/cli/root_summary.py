@@ -3,30 +3,31 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlenv.cli.trust_summary import key_json, rule_json, rule_text
+
 if TYPE_CHECKING:
-    from mlenv.trust.policy import EnvironmentRule
+    from mlenv.trust.policy import EnvironmentRule, TrustedKey
     from mlenv.trust.root import TrustRoot
 
 
 def root_lines(root: "TrustRoot") -> list[str]:
-    """Version, expiry, the keys and whether each has signed it, and the policy's rules."""
+    """Version, expiry, the keys and whether each has signed it, and the policy. Ids are whole: they are compared."""
     keys = [
         f"  {key.fingerprint}  {key.type:<10}  {'signed' if key in root.signers else 'not signed'}" for key in root.keys
     ]
-    names = [f"  {key.name}  {key.public_key.fingerprint}" for key in root.policy.keys]
     return [
         f"version {root.version}, until {_text(root.expires)}",
         f"{root.threshold} of these keys sign{'s' * (root.threshold == 1)} it, and the next version:",
         *keys,
-        "keys of its policy:",
-        *names,
-        "rules of its policy, of which the first that matches an environment decides:",
+        "the keys of its policy:",
+        *(f"  {_key(key)}" for key in root.policy.keys),
+        "the rules of its policy, of which the first that matches an environment decides:",
         *(f"  {_rule(rule)}" for rule in root.policy.environments),
     ]
 
 
 def root_json(root: "TrustRoot") -> dict[str, Any]:
-    """The same as JSON; times as in the root itself."""
+    """The same as JSON; times as in RFC 3339."""
     return {
         "version": root.version,
         "expires": _text(root.expires),
@@ -34,19 +35,26 @@ def root_json(root: "TrustRoot") -> dict[str, Any]:
         "keys": [
             {"id": str(key.fingerprint), "type": str(key.type), "signed": key in root.signers} for key in root.keys
         ],
-        "policy": str(root.policy.digest),
+        "policy": {
+            "digest": str(root.policy.digest),
+            "keys": [key_json(key) for key in root.policy.keys],
+            "environments": [rule_json(rule) for rule in root.policy.environments],
+        },
     }
 
 
+def _key(key: "TrustedKey") -> str:
+    times = {"valid from": key.valid_from, "valid until": key.valid_until, "revoked": key.revoked}
+    parts = [f"{name} {_text(moment)}" for name, moment in times.items() if moment]
+    if key.revoked:
+        parts.append(str(key.revocation_reason))
+    return "  ".join([key.name, str(key.public_key.fingerprint), ", ".join(parts)]).rstrip()
+
+
 def _rule(rule: "EnvironmentRule") -> str:
-    parts = [f"{rule.name}: approved by {rule.threshold} of {', '.join(rule.approvers)}"]
-    if rule.builders:
-        parts.append(f"built by {', '.join(rule.builders)}")
-    if rule.minimum_serial > 1:
-        parts.append(f"serial {rule.minimum_serial} or later")
-    if rule.maximum_age:
-        parts.append(f"for {rule.maximum_age.total_seconds() / 86400:g} days")
-    return "; ".join(parts)
+    serial = f"; serial {rule.minimum_serial} or later" if rule.minimum_serial > 1 else ""
+    age = f"; for {rule.maximum_age.total_seconds() / 86400:g} days" if rule.maximum_age else ""
+    return f"{rule_text(rule)}{serial}{age}"
 
 
 def _text(moment: datetime) -> str:

@@ -47,21 +47,25 @@ def show(
     file: Annotated[
         Path | None, typer.Argument(metavar="[ROOT.json]", help="The root; your own where none is named.")
     ] = None,
+    previous: root_owner.PreviousOption = None,
     *,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Show a root's keys and policy, who signed it, and whether it would be believed as a first one."""
+    """Show a root's keys and policy, who signed it, and whether enough did; with --previous, whether it follows."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.sources.trust.roots import installed_root, read_installed, read_root  # noqa: PLC0415 -- as above
-        from mlenv.trust.root import first_root, parse_root  # noqa: PLC0415 -- as above
+        from mlenv.trust.root import last_root, parse_root  # noqa: PLC0415 -- as above
 
         found = read_root(file) if file else read_installed(installed_root(os.environ))
         root, problem = parse_root(found.data, where=found.name), ""
         try:
-            first_root(found.data, datetime.now(UTC), where=found.name)
+            last_root(read_root(previous).data if previous else None, [found], datetime.now(UTC))
         except TrustPolicyError as error:
             problem = error.problems[0].message
-        lines = [*root_lines(root), f"not to be trusted: {problem}" if problem else "signed by its own keys"]
+        good = (
+            f"it follows {previous}, and has not expired" if previous else "its own keys signed it; it has not expired"
+        )
+        lines = [*root_lines(root), f"not to be trusted: {problem}" if problem else good]
         terminal.result({"root": found.name, **root_json(root), "problem": problem}, "\n".join(lines))

@@ -74,7 +74,7 @@ def next_root(trusted: bytes, new: bytes, now: datetime | None, *, where: str) -
     _require_own(old, where="the trusted root")
     _require_next_version(old.signed.version, metadata.signed.version, where=where)
     result = metadata.signed.get_root_verification_result(old.signed, metadata.signed_bytes, metadata.signatures)
-    _require(result.first, f"version {old.signed.version}, which is trusted,", where=where)
+    _require(result.first, f"version {old.signed.version}, which is trusted,", where=where, option=" --previous")
     _require(result.second, f"version {metadata.signed.version} itself", where=where)
     _require_unexpired(metadata.signed, now, where=where)
     return _root(metadata, new, where=where)
@@ -121,12 +121,12 @@ def _require_own(metadata: "Metadata[Root]", *, where: str) -> None:
     _require(_own_signatures(metadata), f"version {metadata.signed.version} itself", where=where)
 
 
-def _require(result: "VerificationResult", whose: str, *, where: str) -> None:
+def _require(result: "VerificationResult", whose: str, *, where: str, option: str = "") -> None:
     if not result.verified:
         raise TrustPolicyError(
             f"it carries {len(result.signed)} of the {result.threshold} signatures that {whose} asks for",
             where=where,
-            hint="holders of its keys sign it with `mlenv trust root sign`; do not trust it before they did",
+            hint=f"do not trust it before those who hold the keys did `mlenv trust root sign{option}`",
         )
 
 
