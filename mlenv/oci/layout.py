@@ -61,7 +61,7 @@ class Layout:
             raise UsageError(
                 f"not an OCI layout: {Path(str(error.filename)).name} is missing",
                 where=str(self.path),
-                hint="name a directory that holds index.json and oci-layout",
+                hint="name a directory (oci:) or an archive (oci-archive:) that holds index.json and oci-layout",
             ) from None
         try:
             layout = parse_json(version)

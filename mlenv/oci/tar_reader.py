@@ -89,6 +89,11 @@ class TarReader:
             self._left -= len(data)
             yield data
 
+    def leave(self) -> int:
+        """How many bytes of the current entry's content nobody took. Who asks moves the stream past them."""
+        left, self._left = self._left, 0
+        return left
+
     def _next_header(self) -> bytes | None:
         for _ in self.chunks():
             pass

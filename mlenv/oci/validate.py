@@ -6,7 +6,7 @@ bytes that are hashed are the bytes that are unpacked.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, TypeAlias, TypeVar
+from typing import BinaryIO, Protocol, TypeAlias, TypeVar
 
 from mlenv.errors import MlenvError, Problem, RefusedError
 from mlenv.model.digest import Digest
@@ -25,8 +25,26 @@ _DOCUMENTS = 1000  # manifests and indexes below one entry; real indexes have a 
 
 Blob = TypeVar("Blob", bound=ObservedBlob)
 Advance: TypeAlias = Callable[[int], None]
-Measure: TypeAlias = Callable[[Descriptor, Advance], ObservedLayer]
-Each: TypeAlias = Callable[[Measure, Sequence[Descriptor]], Iterable[ObservedLayer]]
+
+
+class Sized(Protocol):
+    """Something to measure. `size` in bytes is what is said of it: good for an order of work and nothing else."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+
+Item = TypeVar("Item", bound=Sized)
+
+
+class Each(Protocol):
+    """A way to measure things, in any order and by several threads if it likes; results in the order of the items."""
+
+    def __call__(
+        self, measure: Callable[[Item, Advance], ObservedLayer], items: Sequence[Item], /
+    ) -> Iterable[ObservedLayer]:
+        """Measure all. What `Advance` gets is bytes that were read; it may raise to end the work."""
 
 
 def validate_layout(layout: Layout, image: Descriptor | None = None) -> list[Problem]:
@@ -38,16 +56,15 @@ def validate_layout(layout: Layout, image: Descriptor | None = None) -> list[Pro
     return observe(layout, entries).all_problems()
 
 
-def one_by_one(measure: Measure, layers: Sequence[Descriptor]) -> Iterable[ObservedLayer]:
-    """The plainest way to measure layers."""
-    return [measure(layer, lambda _: None) for layer in layers]
+def one_by_one(measure: Callable[[Item, Advance], ObservedLayer], items: Sequence[Item]) -> Iterable[ObservedLayer]:
+    """The plainest way to measure."""
+    return [measure(item, lambda _: None) for item in items]
 
 
 def observe(layout: Layout, entries: Sequence[Descriptor], each: Each = one_by_one) -> Observation:
     """What there really is below some entries of a layout. Nothing is raised for what is wrong with it.
 
-    A layer that several images share is read once. `each` measures the layers, in any order and by several threads if
-    it likes; it gives the results in the order of the layers.
+    A layer that several images share is read once. `each` is how layers are measured.
     """
     documents = _Documents(layout)
     for entry in entries:
@@ -156,6 +173,15 @@ def _measure(layout: Layout, named: Descriptor, advance: Advance, *, unpack: boo
     return ObservedLayer(named, stream.digest(), stream.size, problems, diff_id, compression)
 
 
+def measure_tar(layout: Layout, name: str, advance: Advance) -> ObservedLayer:
+    """A layer that lies in a layout as a plain tar, under any name: its diff_id, if it is a tar to its end."""
+    try:
+        with layout.open_file(name) as file:
+            return ObservedLayer(None, diff_id=_read_tar(file, advance), compression=PLAIN)
+    except (MlenvError, OSError) as error:
+        return ObservedLayer(None, problems=(Problem(_reason(error), f"{layout.path}: {name}"),))
+
+
 def _unpacked(stream: HashedStream, compression: str, size: int) -> tuple[Digest | None, str]:
     """The diff_id of a layer, or why it has none."""
     try:
@@ -222,9 +248,9 @@ def _with(layout: Layout, blob: Blob, message: str) -> Blob:
     return replace(blob, problems=(*blob.problems, problem(layout, blob.named.digest, message)))
 
 
-def _read_tar(tar: BinaryIO) -> Digest:
+def _read_tar(tar: BinaryIO, advance: Advance | None = None) -> Digest:
     """The digest of a tar, which must also be one from its first header to its end; RefusedError."""
-    stream = HashedStream(tar)
+    stream = HashedStream(tar, advance)
     for _ in TarReader(stream):
         pass
     while rest := stream.read(_CHUNK):

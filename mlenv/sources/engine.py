@@ -22,7 +22,7 @@ def load_image(chunks: Iterable[bytes], reference: Reference, *, config: Digest,
     and the manifest's in containerd's: DigestMismatchError where the image of that name has another one.
     Raises UnavailableError where the engine can't be reached or refuses the image.
     """
-    with _engine() as client:
+    with connected() as client:
         api: Any = client.api  # its stubs leave this method without types
         lines = list(api.load_image(chunks) or ())  # to its end: an answer that is dropped leaves its socket open
         failures = [line for line in lines if "error" in line or "errorDetail" in line]
@@ -44,7 +44,8 @@ def load_image(chunks: Iterable[bytes], reference: Reference, *, config: Digest,
 
 
 @contextmanager
-def _engine() -> "Iterator[DockerClient]":
+def connected() -> "Iterator[DockerClient]":
+    """The engine of DOCKER_HOST, else of the local socket. All that goes wrong with it is an UnavailableError."""
     import docker  # noqa: PLC0415 -- takes 0.2 s to import
     import requests  # noqa: PLC0415 -- as above
 

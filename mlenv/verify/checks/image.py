@@ -6,6 +6,7 @@ image.manifest   a platform's manifest: digest and size
 image.config     its config: the digest, and where that differs, one finding for each field that does
 image.layer      one for each locked layer: digest and size of its blob, and the digest of its tar (diff_id)
 image.format     what the image says of itself and does not hold, though the lock does not speak of it
+image.bytes      the place could not hand the image out at all
 image.extra      what no lock names: a layer or a manifest more is a failure, a blob that nothing names only a note
 
 All digests and sizes that are compared were computed from bytes by whoever made the evidence.
@@ -29,8 +30,10 @@ REBUILD = "build the image again from the lock, and find out who made this one"
 
 def check_image(lock: Lock, evidence: ImageEvidence) -> list[Finding]:
     """Compare. Never empty: where nothing could be read there is a finding that fails."""
-    found = _assign(lock, evidence.observation.images)
     place = Place(evidence.place, evidence.trusted)
+    if evidence.unread is not None:
+        return [place.unread("image.bytes", evidence.unread.message, hint=evidence.unread.hint)]
+    found = _assign(lock, evidence.observation.images)
     findings = [*_index(lock, found, evidence, place), *_platforms(lock, found, place)]
     for one in lock.platforms:
         if one.platform in found:
@@ -84,7 +87,9 @@ def _index(
         yield place.failed("image.extra", "an index inside the index, which no lock has", _named(one))
     there = [one for one in lock.platforms if one.platform in found and _has_digest(found[one.platform], one)]
     expected = lock.index
-    if 1 < len(there) < len(lock.platforms):  # what `mlenv build --platform` makes of some of several platforms
+    if index.digest != expected and 1 < len(there) < len(
+        lock.platforms
+    ):  # `mlenv build --platform` makes such an index
         expected = Digest.of(
             index_bytes([(one.platform, one.image.manifest, one.image.manifest_size) for one in there])
         )

@@ -37,9 +37,11 @@ class Place:
         """Something is other than expected."""
         return self._finding(check, Status.FAIL, message, at, expected, observed, hint)
 
-    def unread(self, check: str, message: str, at: Digest | None = None, *, expected: object = "") -> Finding:
+    def unread(
+        self, check: str, message: str, at: Digest | None = None, *, expected: object = "", hint: str = ""
+    ) -> Finding:
         """There is no evidence either way."""
-        return self._finding(check, Status.UNVERIFIABLE, message, at, expected, "", "")
+        return self._finding(check, Status.UNVERIFIABLE, message, at, expected, "", hint)
 
     def noted(self, check: str, message: str, at: Digest | None = None) -> Finding:
         """What a reader should know, and what is no mistake."""
