@@ -1,19 +1,19 @@
 """Whether a builder that the policy names says that it built these images out of this lock."""
 
 from collections.abc import Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mlenv.model.digest import Digest
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.model.report import Finding, Status, Trusted
 from mlenv.model.strict_json import shown
 from mlenv.trust.bundle import Bundle
-from mlenv.trust.envelope import IN_TOTO
-from mlenv.trust.judge import NamedBundle
+from mlenv.trust.freshness import TOLERANCE
+from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.policy import TrustedKey, TrustPolicy
 from mlenv.trust.slsa import Provenance
 from mlenv.trust.statement import LOCK_SUBJECT
 
-_CLOCK_TOLERANCE = timedelta(minutes=5)
 _REBUILD = "build again from this lock: `mlenv build --provenance FILE --key KEY`"
 
 
@@ -28,8 +28,9 @@ def judge_provenance(
     try:
         parsed = Bundle.parse(bundle.data)
     except ValueError as error:
+        message = f"it cannot be read: {shown(str(error), 200)}"
         hint = "name the file that `mlenv build --provenance` wrote"
-        return [Finding("provenance.bundle", Status.FAIL, f"cannot be read: {error}", source=bundle.name, hint=hint)]
+        return [Finding("provenance.bundle", Status.FAIL, message, source=bundle.name, hint=hint)]
     key = policy.key(parsed.hint)
     signature = _signature(parsed, key, bundle.name)
     if key is None or signature.status is not Status.PASS:
@@ -37,7 +38,7 @@ def judge_provenance(
     try:
         said = Provenance.parse(parsed.envelope.payload)
     except ValueError as error:
-        message = f"what is signed is no provenance of an mlenv build: {error}"
+        message = f"{key.name} signed something that is no provenance of an mlenv build: {shown(str(error), 200)}"
         return [signature, Finding("provenance.statement", Status.FAIL, message, source=bundle.name, hint=_REBUILD)]
     return [
         signature,
@@ -54,16 +55,12 @@ def _signature(bundle: Bundle, key: TrustedKey | None, source: str) -> Finding:
     def failed(message: str, hint: str) -> Finding:
         return Finding("provenance.signature", Status.FAIL, message, source=source, hint=hint)
 
-    envelope = bundle.envelope
-    if envelope.payload_type != IN_TOTO:
-        kind = shown(envelope.payload_type)
-        return failed(f"what is signed is not an in-toto statement but {kind}", _REBUILD)
     if key is None:
         return failed(
             "signed by a key that the policy does not have",
             "if it is your builder's key, add it: `mlenv trust add NAME --key FILE`",
         )
-    if not envelope.is_signed_by(key.public_key):
+    if not bundle.envelope.is_signed_by(key.public_key):
         return failed(f"the signature is not one of the key {key.name}", "the file was changed: get it again")
     said = f"signed by the key {key.name}"
     return Finding("provenance.signature", Status.PASS, said, observed=str(key.public_key.fingerprint), source=source)
@@ -94,14 +91,14 @@ def _validity(key: TrustedKey, said: Provenance, now: datetime, source: str) -> 
 
 
 def _clock(said: Provenance, now: datetime, source: str) -> Finding:
-    times = f"{_text(said.started)} to {_text(said.finished)}"
+    times = f"{rfc3339(said.started)} to {rfc3339(said.finished)}"
     if said.started > said.finished:
         message, hint = "the build ends before it began", _REBUILD
-    elif said.finished > now + _CLOCK_TOLERANCE:
+    elif said.finished > now + TOLERANCE:
         message, hint = "the build lies in the future", "set this machine's clock, or the builder's"
     else:
         return Finding("provenance.clock", Status.PASS, f"built {times}", "", times, source, Trusted.KEY)
-    expected = f"not after {_text(now)}"
+    expected = f"not after {rfc3339(now)}"
     return Finding("provenance.clock", Status.FAIL, message, expected, times, source, Trusted.KEY, hint=hint)
 
 
@@ -127,7 +124,8 @@ def _images(said: Provenance, images: Collection[Digest], source: str) -> Iterat
     built = {one.digest for one in said.subjects}
     observed = ", ".join(f"{shown(one.name)} {one.digest}" for one in said.subjects[:8])
     if not images:
-        yield Finding("provenance.image", Status.FAIL, "there is no image that it could be about", source=source)
+        hint = "name an image to verify: oci:DIR, oci-archive:FILE or docker-daemon:NAME:TAG"
+        yield Finding("provenance.image", Status.FAIL, "there is no image to compare it with", source=source, hint=hint)
     for image in sorted(set(images)):
         if image in built:
             said_so = "the builder says that it built this image"
@@ -137,7 +135,3 @@ def _images(said: Provenance, images: Collection[Digest], source: str) -> Iterat
             yield Finding(
                 "provenance.image", Status.FAIL, message, str(image), observed, source, Trusted.KEY, hint=_REBUILD
             )
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

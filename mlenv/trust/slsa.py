@@ -5,12 +5,13 @@ It says who built what out of what, and when. It claims no SLSA level. The norma
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Self
 
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
-from mlenv.model.strict_json import parse_json, shown
+from mlenv.model.strict_json import shown
+from mlenv.trust.fields import document, integer, moment, moment_text, text
 from mlenv.trust.statement import LOCK_SUBJECT, STATEMENT_TYPE, Subject
 
 PROVENANCE_PREDICATE: Final = "https://slsa.dev/provenance/v1"
@@ -47,7 +48,7 @@ class Provenance:
 
     `subjects` are the images that came out, `dependencies` what went in: first the lock, then each platform's base.
     `environment`, `version` and `platforms` are what the builder was asked for; `recipe` is the version of the layer
-    recipe. Times are in UTC and whole seconds, and the builder's own word. `tool` is the version of mlenv.
+    recipe. Times are in UTC with whole seconds, and the builder's own word. `tool` is the version of mlenv.
     """
 
     subjects: tuple[Subject, ...]
@@ -88,7 +89,7 @@ class Provenance:
     def _run(self) -> dict[str, Any]:
         return {
             "builder": {"id": BUILDER_ID, "version": {"mlenv": self.tool}},
-            "metadata": {"startedOn": _text(self.started), "finishedOn": _text(self.finished)},
+            "metadata": {"startedOn": moment_text(self.started), "finishedOn": moment_text(self.finished)},
         }
 
     @classmethod
@@ -98,7 +99,7 @@ class Provenance:
         Fields that the specification does not name are passed over ("Parsing rules"); unknown external parameters are
         refused, because they would change what was built ("BuildDefinition").
         """
-        value = _object(parse_json(payload), "the statement")
+        value = _object(document(payload), "the statement")
         _is(value, "_type", STATEMENT_TYPE)
         _is(value, "predicateType", PROVENANCE_PREDICATE)
         predicate = _object(value.get("predicate"), "predicate")
@@ -116,10 +117,10 @@ class Provenance:
             _string(asked, "environment"),
             _string(asked, "version"),
             tuple(_string({"platforms": one}, "platforms") for one in _list(asked, "platforms")),
-            _recipe(definition),
+            integer(_object(definition.get("internalParameters"), "internalParameters").get("recipe"), "recipe"),
             tuple(_dependency(one) for one in _list(definition, "resolvedDependencies")),
-            _moment(metadata, "startedOn"),
-            _moment(metadata, "finishedOn"),
+            moment(metadata.get("startedOn"), "startedOn"),
+            moment(metadata.get("finishedOn"), "finishedOn"),
             str(_object(builder.get("version") or {}, "builder.version").get("mlenv", "")),
         )
 
@@ -138,13 +139,6 @@ def _dependency(value: Any) -> Dependency:
     )
 
 
-def _recipe(definition: dict[str, Any]) -> int:
-    recipe = _object(definition.get("internalParameters"), "internalParameters").get("recipe")
-    if type(recipe) is not int:
-        raise ValueError("internalParameters.recipe is not an integer")
-    return recipe
-
-
 def _digest(value: dict[str, Any]) -> Digest:
     return Digest(_string(_object(value.get("digest"), "a digest"), "sha256"))
 
@@ -152,7 +146,7 @@ def _digest(value: dict[str, Any]) -> Digest:
 def _is(value: dict[str, Any], name: str, wanted: str) -> None:
     found = value.get(name)
     if found != wanted:
-        raise ValueError(f"{name} is {shown(found) if isinstance(found, str) else 'missing'}, not {wanted}")
+        raise ValueError(f"its {name} is {shown(found) if isinstance(found, str) else 'missing'}, not {wanted}")
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:
@@ -169,18 +163,7 @@ def _list(value: dict[str, Any], name: str) -> list[Any]:
 
 
 def _string(value: dict[str, Any], name: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str) or not found:
-        raise ValueError(f"{name} is not a string that says something")
+    found = text(value.get(name), name)
+    if not found:
+        raise ValueError(f"{name} is empty")
     return found
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _moment(value: dict[str, Any], name: str) -> datetime:
-    text = _string(value, name)
-    if len(text) != len("2026-01-01T00:00:00Z"):  # strptime takes shorter numbers, too
-        raise ValueError(f"{name} is not a time in UTC and whole seconds")
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
