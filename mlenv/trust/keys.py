@@ -47,12 +47,15 @@ class PublicKey:
             load_der_public_key,
         )
 
+        der = public_key_der(data, where)
         try:
-            key = load_der_public_key(public_key_der(data, where))
+            key = load_der_public_key(der)
         except (ValueError, UnsupportedAlgorithm):
             raise SigningKeyError("a public key that cannot be read", where=where, hint=_USABLE) from None
         kind = _kind(key, where)
         spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if len(der) == len(spki) and der != spki:  # OpenSSL reads hybrid points; RFC 5480 section 2.2 forbids them
+            raise SigningKeyError("a public key in a form that no key may have", where=where, hint="get the key again")
         if kind is KeyType.ED25519 and not _is_of_prime_order(spki[-32:]):
             raise SigningKeyError(
                 "an Ed25519 key that is not safe: others could sign in its name", where=where, hint="make a new key"
