@@ -34,7 +34,8 @@ def show(
         found = _policy(trust)
         marks = Serials.of(os.environ).marks(found.source)
         data = {"path": str(found.path), "root": found.root, **policy_json(found.policy, marks)}
-        terminal.result(data, f"{found.shown}\n\n{policy_text(found.policy, marks)}")
+        signed = " (a signed root)" if found.root else ""
+        terminal.result(data, f"{found.shown}{signed}\n\n{policy_text(found.policy, marks)}")
 
 
 @app.command(short_help="Say whether the policy can be fulfilled.")
@@ -48,7 +49,7 @@ def check(
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Say whether every rule, or that of one environment, can still be fulfilled by keys that are valid now."""
+    """Say whether every rule, or that of one environment, can be fulfilled by keys that are valid now."""
     with Terminal(json=json, quiet=quiet, verbose=verbose) as terminal:
         from mlenv.cli.trust_summary import rule_json, rule_text  # noqa: PLC0415 -- as above
         from mlenv.trust.policy_check import policy_problems  # noqa: PLC0415 -- as above
@@ -64,10 +65,14 @@ def check(
 
 
 def _policy(trust: Path | None) -> "Trust":
-    from mlenv.sources.trust.policies import own_trust, read_trust  # noqa: PLC0415 -- as above
+    """The policy that would judge the lock in this folder; where there is none, the user's own."""
+    from mlenv.sources.trust.policies import find_trust, own_trust, read_trust  # noqa: PLC0415 -- as above
     from mlenv.sources.trust.policy_writer import no_policy  # noqa: PLC0415 -- as above
 
-    found = read_trust(trust) if trust is not None else own_trust(os.environ)
+    if trust is not None:
+        return read_trust(trust)
+    lock = Path("mlenv.lock")
+    found = find_trust(os.environ, lock) if lock.exists() else own_trust(os.environ)
     if found is None:
         raise no_policy()
     return found

@@ -134,7 +134,9 @@ def _moment(text: str, now: datetime) -> datetime:
         return now
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        hint = "write it as in 2026-06-01 or 2026-06-01T12:00:00Z"
-        raise UsageError(f"--at {text[:80]!a} is no time", hint=hint) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = datetime.min.replace(tzinfo=UTC)
+    if not 1970 <= moment.year <= 9998:
+        raise UsageError(f"--at {text[:80]!a} is no time", hint="write it as in 2026-06-01 or 2026-06-01T12:00:00Z")
+    return moment

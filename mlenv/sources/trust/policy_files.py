@@ -51,7 +51,7 @@ def read_guarded(path: Path, *, shown: str) -> PolicyBytes:
 
 
 def _read(path: Path, shown: str, *, guarded: bool) -> PolicyBytes:
-    resolved = path.resolve()
+    resolved = Path(os.path.realpath(path))  # unlike Path.resolve, never an error
     try:
         # A link at the end of a resolved path was put there just now.
         with open_regular(resolved, follow=False) as file:

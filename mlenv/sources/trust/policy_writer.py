@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,8 @@ def edit_policy(
     path, shown = (trust, str(trust)) if trust is not None else _own_place(environ)
     if first and trust is None:
         _make_folder(path.parent)
-    with _alone(path.resolve().parent):
+    target = Path(os.path.realpath(path))
+    with _alone(target.parent):
         found = _read(path, shown, by_hand=trust is not None)
         if found is None and not first:
             raise no_policy(shown)
@@ -49,7 +50,7 @@ def edit_policy(
         edited = edit(found.data.decode() if found else first, shown).encode()
         after = TrustPolicy.parse(edited, filename=shown)
         if found is None:
-            write_whole(path.resolve(), [edited])
+            write_whole(target, [edited])
         elif edited != found.data:
             write_whole(found.path, [edited], mode=found.path.stat().st_mode & 0o777)
     return Edit(shown, before, after)
@@ -100,7 +101,8 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(error, folder) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

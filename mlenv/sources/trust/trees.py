@@ -10,7 +10,7 @@ _MOST_LINKS = 40  # as Linux has it (path_resolution(7))
 
 def tree_of(lock_path: Path) -> Path:
     """The nearest folder around a lock that has `.git`, which is a file in a work tree, else the lock's own folder."""
-    folder = lock_path.parent.resolve()
+    folder = _real(lock_path.parent)
     return next((one for one in (folder, *folder.parents) if os.path.lexists(one / ".git")), folder)
 
 
@@ -19,13 +19,18 @@ def refuse_inside_tree(policy: Path, lock_path: Path, *, shown: str) -> None:
 
     A lock that is a link has two trees: that of the link, and that of the file.
     """
-    for tree in {tree_of(lock_path), tree_of(lock_path.resolve())}:
+    for tree in {tree_of(lock_path), tree_of(_real(lock_path))}:
         if any(_inside(place, tree) for place in _places(policy)):
             raise TrustPolicyError(
                 f"the policy lies in {tree}, as the lock does: whoever changes the one could change the other",
                 where=shown,
                 hint=f"keep it outside, or name it by hand: --trust {policy}",
             )
+
+
+def _real(path: Path) -> Path:
+    """The path without links; one that goes round in circles stays as it is, and is refused where it is read."""
+    return Path(os.path.realpath(path))
 
 
 def _inside(place: Path, tree: Path) -> bool:
@@ -42,11 +47,12 @@ def _same(one: Path, other: Path) -> bool:
 
 def _places(path: Path) -> list[Path]:
     """Where a path leads to in the end, and every place on the way that a link in it leads through."""
-    places = [path.resolve()]
+    places = [_real(path)]
     step = Path(os.path.normpath(path.absolute()))
     for _ in range(_MOST_LINKS):
         places.append(step)
-        link = next((one for one in (*reversed(step.parents), step) if one.is_symlink()), None)
+        # Unlike Path.is_symlink, this is no error where a folder may not be looked into.
+        link = next((one for one in (*reversed(step.parents), step) if os.path.islink(one)), None)  # noqa: PTH114
         if link is None:
             break
         step = Path(os.path.normpath(link.parent / link.readlink() / step.relative_to(link)))
