@@ -45,12 +45,9 @@ STATEMENTS = st.builds(
 
 # JSON that is nearly right: the words of these formats in wrong places, and any other value in right ones.
 WORDS = st.sampled_from(
-    (
-        "mediaType verificationMaterial publicKey hint dsseEnvelope payload payloadType signatures sig keyid tlogEntries "
-        "_type subject predicateType predicate name digest sha256 environment serial issuedAt expires policy "
-        f"{BUNDLE_TYPE} {IN_TOTO} {STATEMENT_TYPE} {LOCK_PREDICATE} mlenv.lock 2026-01-31T12:00:00Z AA=="
-    ).split()
-    + ["0" * 64, ""]
+    f"""mediaType verificationMaterial publicKey hint dsseEnvelope payload payloadType signatures sig keyid tlogEntries
+    _type subject predicateType predicate name digest sha256 environment serial issuedAt expires policy {"0" * 64}
+    {BUNDLE_TYPE} {IN_TOTO} {STATEMENT_TYPE} {LOCK_PREDICATE} mlenv.lock 2026-01-31T12:00:00Z AA==""".split()
 )
 TEXT = WORDS | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 JSON: st.SearchStrategy[Any] = st.recursive(
