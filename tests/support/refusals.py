@@ -167,8 +167,8 @@ def assert_refused(
 ) -> None:
     """A refusal as it must be.
 
-    One `error:` line for each problem, each with a `hint:` line unless `hint` is false; the status of the table in
-    design; all of `says` in these lines; nothing on standard output, or with `json_` one document that says the same;
+    One `error:` line for each problem, each with a `hint:` line unless `hint` is false; warnings perhaps; the status
+    of the table in design; all of `says` in these lines; nothing on standard output, or with `json_` one document that says the same;
     no traceback; nothing in the project's folder new, gone or changed.
     """
     lines = result.err.splitlines()
@@ -178,7 +178,7 @@ def assert_refused(
     assert "Traceback" not in result.err
     assert len(errors) == problems, result.err
     assert not hint or len(hints) == problems, result.err
-    assert lines == [line for line in lines if line.startswith(("error: ", "  hint: "))], result.err
+    assert lines == [line for line in lines if line.startswith(("warning: ", "error: ", "  hint: "))], result.err
     for text in says:
         assert text in result.err, f"{text!r} is not in: {result.err}"
     if json_:
