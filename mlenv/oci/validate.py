@@ -12,7 +12,7 @@ from mlenv.errors import MlenvError, Problem, RefusedError
 from mlenv.model.digest import Digest
 from mlenv.model.strict_json import LIMIT
 from mlenv.oci.compression import GZIP, PLAIN, ZSTD, HashedStream, compression_of, inflated
-from mlenv.oci.descriptor import LAYER_TYPES, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
+from mlenv.oci.descriptor import INDEX_TYPES, LAYER_TYPES, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout, blob_name
 from mlenv.oci.observed import Observation, ObservedBlob, ObservedImage, ObservedLayer
@@ -106,6 +106,8 @@ class _Documents:
         if isinstance(document, ImageIndex):
             self.indexes.append(blob)
             self.index(document, entry.digest, depth)
+        elif document is None and entry.media_type in INDEX_TYPES:
+            self.indexes.append(blob)
         elif document is None:
             self.images.append(ObservedImage(blob))
         else:

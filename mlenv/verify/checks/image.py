@@ -6,8 +6,8 @@ image.manifest   a platform's manifest: digest and size
 image.config     its config: the digest, and where that differs, one finding for each field that does
 image.layer      one for each locked layer: digest and size of its blob, and the digest of its tar (diff_id)
 image.format     what the image says of itself and does not hold, though the lock does not speak of it
-image.bytes      the place could not hand the image out at all
 image.extra      what no lock names: a layer or a manifest more is a failure, a blob that nothing names only a note
+image.bytes      only where the place could not hand the image out at all
 
 All digests and sizes that are compared were computed from bytes by whoever made the evidence.
 """
@@ -18,10 +18,11 @@ from mlenv.layers.image import index_bytes
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock, LockedPlatform
 from mlenv.model.platform import Platform
-from mlenv.model.report import Finding
+from mlenv.model.report import Finding, Status, any_failed
 from mlenv.oci.descriptor import ImagePlatform
 from mlenv.oci.observed import ObservedBlob, ObservedImage
-from mlenv.verify.checks.image_layers import check_layers
+from mlenv.verify.checks.image_config import check_config_fields
+from mlenv.verify.checks.image_layers import DAMAGED, check_layers
 from mlenv.verify.checks.place import Place
 from mlenv.verify.evidence.image import ImageEvidence
 
@@ -38,11 +39,13 @@ def check_image(lock: Lock, evidence: ImageEvidence) -> list[Finding]:
     for one in lock.platforms:
         if one.platform in found:
             label = f"{one.platform}: " if len(lock.platforms) > 1 else ""
-            findings += _image(one, found[one.platform], place.labelled(label))
+            findings += _image(lock, one, found[one.platform], place.labelled(label))
     claimed = {id(image) for image in found.values()}
     findings += _extra_images([one for one in evidence.observation.images if id(one) not in claimed], place)
     if evidence.others:
         findings.append(_unnamed(evidence.others, place))
+    if not any_failed(findings):  # whatever is wrong has its finding by now; if one was forgotten it still fails
+        findings += [place.wrong("image.format", one) for one in evidence.observation.all_problems()]
     return findings
 
 
@@ -56,8 +59,8 @@ def _assign(lock: Lock, images: Sequence[ObservedImage]) -> dict[Platform, Obser
             if one.platform not in found and image is not None:
                 found[one.platform] = image
                 left = [other for other in left if other is not image]
-    if not found and len(left) == 1 and len(lock.platforms) == 1:
-        found[lock.platforms[0].platform] = left[0]
+    if not found and len(left) == len(lock.platforms) == 1 and left[0].settings is None:
+        found[lock.platforms[0].platform] = left[0]  # it says nothing of its platform
     return found
 
 
@@ -85,83 +88,71 @@ def _index(
     index, *more = evidence.observation.indexes
     for one in more:
         yield place.failed("image.extra", "an index inside the index, which no lock has", _named(one))
-    there = [one for one in lock.platforms if one.platform in found and _has_digest(found[one.platform], one)]
-    expected = lock.index
-    if index.digest != expected and 1 < len(there) < len(
-        lock.platforms
-    ):  # `mlenv build --platform` makes such an index
-        expected = Digest.of(
-            index_bytes([(one.platform, one.image.manifest, one.image.manifest_size) for one in there])
-        )
-    if index.digest != expected:
-        message = "the index is not the locked one" if expected else "an index, where the lock has a single image"
-        yield place.failed(
-            "image.index", message, _named(index), expected=expected, observed=index.digest, hint=REBUILD
-        )
-    elif index.problems:
-        yield place.wrong("image.index", index.problems[0])
+    expected = _expected_index(lock, found, index)
+    if expected is None:
+        message = "an index, where the lock has a single image"
+        yield place.failed("image.index", message, _named(index), observed=index.digest)
     else:
-        yield place.passed("image.index", "the index is as locked", _named(index), expected)
+        yield _document("index", index, expected, place)
+
+
+def _expected_index(lock: Lock, found: Mapping[Platform, ObservedImage], index: ObservedBlob) -> Digest | None:
+    """The locked index, or where only some of its platforms are there, the one that `mlenv build --platform` makes."""
+    there = [one for one in lock.platforms if one.platform in found and _has_digest(found[one.platform], one)]
+    if index.digest != lock.index and 1 < len(there) < len(lock.platforms):
+        return Digest.of(index_bytes([(one.platform, one.image.manifest, one.image.manifest_size) for one in there]))
+    return lock.index
 
 
 def _platforms(lock: Lock, found: Mapping[Platform, ObservedImage], place: Place) -> Iterator[Finding]:
     missing = [one.platform for one in lock.platforms if one.platform not in found]
     locked = ", ".join(one.platform for one in lock.platforms)
     if not found:
-        yield place.failed("image.platforms", "there is no image for a platform of the lock", expected=locked)
+        yield place.failed("image.platforms", "there is no image here for a platform of the lock", expected=locked)
     elif missing:
         yield place.noted("image.platforms", f"locked, but not in this image: {', '.join(missing)}")
+    elif len(lock.platforms) > 1:
+        yield place.passed("image.platforms", "there is an image for every locked platform", value=locked)
 
 
-def _image(platform: LockedPlatform, image: ObservedImage, place: Place) -> Iterator[Finding]:
-    yield _manifest(platform, image, place)
-    yield from _config(platform, image, place)
+def _image(lock: Lock, platform: LockedPlatform, image: ObservedImage, place: Place) -> Iterator[Finding]:
+    locked = platform.image
+    if image.manifest is None:
+        message = "the engine keeps no manifest: config and layers were compared, which is all that it would name"
+        yield place.noted("image.manifest", message)
+    else:
+        yield _document("manifest", image.manifest, locked.manifest, place, size=locked.manifest_size)
+    if image.config is None:
+        message = "the config could not be looked for: the manifest can't be read"
+        yield place.unread("image.config", message, expected=locked.config)
+    else:
+        finding = _document("config", image.config, locked.config, place)
+        yield finding
+        if finding.status is Status.FAIL:
+            yield from check_config_fields(lock, platform, image, place)
     for problem in image.problems:
         yield place.wrong("image.format", problem)
-    if image.document is None and image.manifest is not None:
+    if image.manifest is not None and image.document is None:
         yield place.unread("image.layer", "the layers could not be looked for: the manifest can't be read")
     else:
         yield from check_layers(platform, image, place)
 
 
-def _manifest(platform: LockedPlatform, image: ObservedImage, place: Place) -> Finding:
-    locked, blob = platform.image, image.manifest
-    if blob is None:
-        return place.noted(
-            "image.manifest", "the engine keeps no manifest; config and layers were compared, which it would name"
-        )
-    at = _named(blob)
+def _document(what: str, blob: ObservedBlob, locked: Digest, place: Place, size: int | None = None) -> Finding:
+    """A manifest or a config, by what was computed from its bytes."""
+    check, at = f"image.{what}", _named(blob)
     if blob.digest is None:
-        return place.failed(
-            "image.manifest", f"the manifest can't be read: {_first(blob)}", at, expected=locked.manifest
-        )
-    if blob.digest != locked.manifest:
-        message = "the manifest is not the locked one"
-        return place.failed("image.manifest", message, at, expected=locked.manifest, observed=blob.digest, hint=REBUILD)
-    if blob.size != locked.manifest_size:
-        message = "the manifest has another size than is locked"
-        return place.failed("image.manifest", message, at, expected=locked.manifest_size, observed=blob.size)
+        return place.failed(check, f"the {what} can't be read: {_first(blob)}", at, expected=locked)
+    if blob.digest != locked:
+        damaged = blob.named is not None and blob.named.digest == locked
+        message = f"the {what} has other bytes than its name says" if damaged else f"the {what} is not the locked one"
+        hint = DAMAGED if damaged else REBUILD
+        return place.failed(check, message, at, expected=locked, observed=blob.digest, hint=hint)
+    if size not in (None, blob.size):
+        return place.failed(check, f"the {what} has another size than is locked", at, expected=size, observed=blob.size)
     if blob.problems:
-        return place.wrong("image.manifest", blob.problems[0])
-    return place.passed("image.manifest", "the manifest is as locked", at, locked.manifest)
-
-
-def _config(platform: LockedPlatform, image: ObservedImage, place: Place) -> Iterator[Finding]:
-    expected, blob = platform.image.config, image.config
-    if blob is None:
-        yield place.unread(
-            "image.config", "the config could not be looked for: the manifest can't be read", expected=expected
-        )
-    elif blob.digest is None:
-        yield place.failed("image.config", f"the config can't be read: {_first(blob)}", _named(blob), expected=expected)
-    elif blob.digest != expected:
-        yield place.failed(
-            "image.config", "the config is not the locked one", _named(blob), expected=expected, observed=blob.digest
-        )
-    elif blob.problems:
-        yield place.wrong("image.config", blob.problems[0])
-    else:
-        yield place.passed("image.config", "the config is as locked", expected, expected)
+        return place.wrong(check, blob.problems[0])
+    return place.passed(check, f"the {what} is as locked", at, locked)
 
 
 def _extra_images(images: Iterable[ObservedImage], place: Place) -> Iterator[Finding]:

@@ -102,7 +102,8 @@ def _compared(expected: ExpectedLayer, found: ObservedLayer, place: Place) -> Fi
     if found.diff_id != expected.diff_id:
         message = f"{expected.label} has another tar (diff_id) than is locked"
         return place.failed("image.layer", message, at, expected=expected.diff_id, observed=found.diff_id)
-    return place.passed("image.layer", f"{expected.label} is as locked", at, at)
+    what = "is as locked" if found.named is not None else "has the locked tar"
+    return place.passed("image.layer", f"{expected.label} {what}", at, at)
 
 
 def _missing(expected: ExpectedLayer, layers: int, place: Place) -> Finding:
