@@ -93,7 +93,7 @@ def _utc(value: datetime) -> datetime:
 
 def rfc3339(value: datetime) -> str:
     """A moment as text, in UTC: `2026-11-01T00:00:00Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime has years like 12
 
 
 Moment = Annotated[

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mlenv.model.digest import Digest
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.model.strict_json import LIMIT, parse_json, shown
 
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -62,11 +63,6 @@ def moment(value: Any, what: str) -> datetime:
         found = datetime.fromisoformat(written[:-1]).replace(tzinfo=UTC)
     except ValueError:
         found = None
-    if found is None or moment_text(found) != written:  # newer Pythons read 24:00:00 as the day after
+    if found is None or rfc3339(found) != written:  # newer Pythons read 24:00:00 as the day after
         raise ValueError(f"{what} is a time that does not exist: {written}")
     return found
-
-
-def moment_text(value: datetime) -> str:
-    """What `moment` reads."""
-    return value.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

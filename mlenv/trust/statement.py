@@ -11,8 +11,9 @@ from typing import Any, Final, Self
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.model.strict_json import shown
-from mlenv.trust.fields import document, integer, members, moment, moment_text, sha256, text
+from mlenv.trust.fields import document, integer, members, moment, sha256, text
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 LOCK_PREDICATE: Final = "https://mlenv.dev/lock/v1"
@@ -78,15 +79,15 @@ class LockStatement:
             if value.utcoffset() != timedelta() or value.microsecond:
                 raise ValueError(f"{what} is not a time in UTC with whole seconds: {value.isoformat()}")
         if self.expires <= self.issued_at:
-            raise ValueError(f"expires ({moment_text(self.expires)}) is not after issuedAt")
+            raise ValueError(f"expires ({rfc3339(self.expires)}) is not after issuedAt")
 
     def to_bytes(self) -> bytes:
         """The payload to sign: canonical JSON."""
         predicate: dict[str, Any] = {
             "environment": self.environment,
             "serial": self.serial,
-            "issuedAt": moment_text(self.issued_at),
-            "expires": moment_text(self.expires),
+            "issuedAt": rfc3339(self.issued_at),
+            "expires": rfc3339(self.expires),
         }
         if self.policy is not None:
             predicate["policy"] = {"digest": {"sha256": self.policy.hex}}
