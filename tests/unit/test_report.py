@@ -1,6 +1,7 @@
 """What a verification found: what is a pass, which exit status, and the document that programs read."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -169,6 +170,14 @@ def test_a_pass_with_a_failure_in_it_is_refused() -> None:
 
 def test_every_fact_may_be_told() -> None:
     check(Report("lock", dict.fromkeys(FACTS, "x"), (PASSED,)).to_json())
+
+
+def test_the_normative_text_names_every_check_and_no_other() -> None:
+    ids = r"(?:signature|trust|provenance|lock|image)\.[a-z-]+"
+    sources = [path for part in ("trust", "verify") for path in (CHECKOUT / "mlenv" / part).rglob("*.py")]
+    made = {one for path in sources for one in re.findall(rf'"({ids})"', path.read_text(encoding="utf-8"))}
+    told = set(re.findall(rf"^\| `({ids})` \|", TEXT.read_text(encoding="utf-8"), re.MULTILINE))
+    assert told == made - {"trust.toml"}
 
 
 def test_the_normative_text_names_every_field_and_value() -> None:
