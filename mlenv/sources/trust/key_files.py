@@ -76,26 +76,29 @@ def _file(name: str) -> KeyText:
             status = os.fstat(file.fileno())
             os.set_blocking(file.fileno(), True)
             data = file.read(LARGEST + 1)
-    except FileNotFoundError:
-        if _BASE64.fullmatch(name):
-            hint = "name the key's file; in a variable, the key stands as PEM with its line breaks"
-            raise SigningKeyError("no file, but perhaps a key in base64: it is not repeated here", hint=hint) from None
-        if "://" in name:
-            hint = "name a file or env://NAME; what another program keeps signs by --signer-command"
-            raise SigningKeyError("no kind of place that mlenv reads keys from", where=name, hint=hint) from None
-        hint = "name the file of a key; `mlenv keys generate` makes one"
-        raise SigningKeyError("there is no such file", where=name, hint=hint) from None
-    except IsADirectoryError:
-        raise SigningKeyError("a folder, where a key file is needed", where=name, hint="name a file in it") from None
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        hint = "check who owns it and its permissions"
-        raise SigningKeyError(f"cannot be read: {said}", where=name, hint=hint) from None
+        raise _unreadable(name, error) from None
     if not data.strip():
         raise SigningKeyError("the file is empty", where=name, hint="restore it from a copy, or name another file")
     if len(data) > LARGEST:
         raise _too_large(name)
     return KeyText(data, name, _open_to_others(name, status))
+
+
+def _unreadable(name: str, error: OSError | ValueError) -> SigningKeyError:
+    if _BASE64.fullmatch(name):
+        hint = "name the key's file; in a variable, the key stands as PEM with its line breaks"
+        return SigningKeyError("no file, but perhaps a key in base64: it is not repeated here", hint=hint)
+    if isinstance(error, IsADirectoryError):
+        return SigningKeyError("a folder, where a key file is needed", where=name, hint="name a file in it")
+    if isinstance(error, FileNotFoundError) and "://" in name:
+        hint = "name a file or env://NAME; what another program keeps signs by --signer-command"
+        return SigningKeyError("no kind of place that mlenv reads keys from", where=name, hint=hint)
+    if isinstance(error, FileNotFoundError):
+        hint = "name the file of a key; `mlenv keys generate` makes one"
+        return SigningKeyError("there is no such file", where=name, hint=hint)
+    said = getattr(error, "strerror", None) or error
+    return SigningKeyError(f"cannot be read: {said}", where=name, hint="check who owns it and its permissions")
 
 
 def _without_waiting(name: str, flags: int) -> int:

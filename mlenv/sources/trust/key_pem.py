@@ -25,10 +25,11 @@ _COSIGN: Final = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KE
 _READ: Final = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", *_COSIGN)
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----\s(.*?)-----END \1-----", re.DOTALL)
 _NEW_KEY: Final = "make a key with `mlenv keys generate`"
+_KINDS: Final = "mlenv signs with ECDSA P-256 or Ed25519"
 _OTHERS: Final = {
     "PUBLIC KEY": ("a public key, where a private one is needed", "name the file of the private key"),
     "CERTIFICATE": ("a certificate, where a private key is needed", "name the file of its private key"),
-    "RSA PRIVATE KEY": ("an RSA key; mlenv signs with ECDSA P-256 or Ed25519", _NEW_KEY),
+    "RSA PRIVATE KEY": (f"an RSA key; {_KINDS}", _NEW_KEY),
     "OPENSSH PRIVATE KEY": ("an OpenSSH key; mlenv reads PKCS#8, SEC1 and cosign keys", _NEW_KEY),
 }
 
@@ -51,7 +52,8 @@ def open_private_key(
 
 def _private_block(text: KeyText) -> tuple[str, bytes]:
     """Label and body of the one private key in the text."""
-    blocks = [(match[1].decode(), match[2]) for match in _BLOCK.finditer(text.data)]
+    data = text.data.replace(b"\r\n", b"\n")
+    blocks = [(match[1].decode(), match[2]) for match in _BLOCK.finditer(data)]
     private = [block for block in blocks if block[0].endswith("PRIVATE KEY")]
     if len(private) > 1:
         raise SigningKeyError(f"{len(private)} private keys", where=text.where, hint="leave one of them in it")
@@ -104,18 +106,18 @@ def _load(label: str, body: bytes, passphrase: bytes | None, where: str) -> Any:
     try:
         return load_pem_private_key(pem, passphrase)
     except UnsupportedAlgorithm:
-        said = "encrypted in a way, or of a kind, that is not supported"
-        hint = "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW` encrypts it anew"
-        raise SigningKeyError(said, where=where, hint=hint) from None
-    except (ValueError, TypeError):
-        # Which of the two it is, is told by the outermost length alone: a cipher without a check cannot know.
+        raise _unsupported(where, encrypted=passphrase is not None) from None
+    except (ValueError, TypeError) as error:
+        if passphrase is not None and str(error).startswith("Unknown"):  # its one word on a cipher that it lacks
+            raise _unsupported(where, encrypted=True) from None
+        # The outermost length tells the two apart where it can; a cipher without a check cannot know.
         if passphrase is None or (label == "ENCRYPTED PRIVATE KEY" and not _is_whole(content)):
             raise _damaged(where) from None
         raise _wrong_passphrase(where, passphrase) from None
 
 
 def _decoded(body: bytes, where: str) -> bytes:
-    _, blank, after = body.replace(b"\r\n", b"\n").partition(b"\n\n")
+    _, blank, after = body.partition(b"\n\n")
     text = after if blank and b": " in body else body  # after the headers of RFC 1421
     try:
         return b64decode(b"".join(text.split()), validate=True)
@@ -144,7 +146,14 @@ def _usable(key: Any, where: str) -> "EllipticCurvePrivateKey | Ed25519PrivateKe
         said = f"an ECDSA key of the curve {key.curve.name}"
     elif isinstance(key, rsa.RSAPrivateKey):
         said = "an RSA key"
-    raise SigningKeyError(f"{said}; mlenv signs with ECDSA P-256 or Ed25519", where=where, hint=_NEW_KEY)
+    raise SigningKeyError(f"{said}; {_KINDS}", where=where, hint=_NEW_KEY)
+
+
+def _unsupported(where: str, *, encrypted: bool) -> SigningKeyError:
+    if not encrypted:
+        return SigningKeyError(f"a key of another kind; {_KINDS}", where=where, hint=_NEW_KEY)
+    hint = "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW` encrypts it anew"
+    return SigningKeyError("encrypted by a means that is not supported", where=where, hint=hint)
 
 
 def _damaged(where: str) -> SigningKeyError:
