@@ -137,8 +137,9 @@ def _parse(data: bytes) -> _Marks:
     document = parse_json(data, LARGEST)
     if not isinstance(document, dict) or set(document) != {"version", "marks"}:
         raise ValueError("not an object of version and marks")
-    if document["version"] != _VERSION:
-        raise ValueError(f"of version {document['version']!r}, which this mlenv does not know")
+    version = document["version"]
+    if type(version) is not int or version != _VERSION:
+        raise ValueError(f"of version {shown(str(version))}, which this mlenv does not know")
     return {
         source: {environment: _mark(value) for environment, value in _object(of_source).items()}
         for source, of_source in _object(document["marks"]).items()
