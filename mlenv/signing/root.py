@@ -37,6 +37,9 @@ def draft_root(
         raise UsageError("a first root needs keys", hint="name the public keys of its signers with --key")
     if threshold is None:
         threshold = old.roles["root"].threshold if old else 1
+    if threshold > len(named):
+        hint = f"give a --threshold of 1 to {len(named)}, or more keys"
+        raise UsageError(f"{threshold} signatures of {len(named)} different keys can never be made", hint=hint)
     # TUF has four roles in every root. Nothing is ever signed in the other three here; the root's own keys hold them,
     # so that no TUF program that reads this root would believe anybody else.
     roles = {name: Role([key.keyid for key in named], threshold) for name in sorted(TOP_LEVEL_ROLE_NAMES)}

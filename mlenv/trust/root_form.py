@@ -116,7 +116,7 @@ def _require_countable_keys(root: "Root", *, where: str) -> None:
         seen[keys[keyid].spki] = keyid
     if role.threshold > len(role.keyids):
         raise TrustPolicyError(
-            f"it asks for {role.threshold} signatures and has {len(role.keyids)} keys",
+            f"it asks for {role.threshold} signatures of {len(role.keyids)} different keys",
             where=where,
             hint="lower the threshold, or add keys",
         )

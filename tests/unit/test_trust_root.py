@@ -309,7 +309,7 @@ FORMS: dict[str, tuple[bytes, str]] = {
     "a true threshold": (edited(lambda root: root["signed"]["roles"]["root"].update(threshold=True)), "no integer"),
     "threshold 2 of 1": (
         edited(lambda root: root["signed"]["roles"]["root"].update(threshold=2)),
-        "2 signatures and has 1",
+        "asks for 2 signatures of 1 different keys",
     ),
     "no keys": (edited(lambda root: root["signed"].update(keys={})), "a key that it does not hold"),
     "keys missing": (edited(lambda root: root["signed"].pop("keys")), "'keys' is missing"),
@@ -413,7 +413,7 @@ def test_signers_that_do_not_sign() -> None:
 def test_drafts_that_nobody_could_use() -> None:
     with pytest.raises(UsageError, match="needs keys"):
         draft_root(POLICY.encode(), expires=LATER)
-    with pytest.raises(TrustPolicyError, match="asks for 2 signatures and has 1 key"):
+    with pytest.raises(UsageError, match="2 signatures of 1 different keys can never be made"):
         draft_root(POLICY.encode(), expires=LATER, keys=[ALICE, ALICE], threshold=2)
 
 
