@@ -241,3 +241,9 @@ def test_no_signature_bytes_raise(kind: KeyType) -> None:
 
     for signature in wrong:
         assert not key.public_key.verifies(signature, b"data")
+
+
+def test_a_key_of_a_kind_that_parse_refuses_verifies_nothing() -> None:
+    x25519 = bytes.fromhex("302a300506032b656e032100") + b"\x09" + bytes(31)
+
+    assert not PublicKey(KeyType.ED25519, x25519).verifies(bytes(64), b"data")
