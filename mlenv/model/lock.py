@@ -49,6 +49,12 @@ def _platform(value: Any) -> Any:
     return Platform(value) if isinstance(value, str) else value
 
 
+def _integer(value: Any) -> Any:
+    if type(value) is not int:  # for Python, true and 1.0 are 1
+        raise ValueError("should be an integer")  # noqa: TRY004 -- pydantic reports a ValueError
+    return value
+
+
 class LockedRequirements(_Value):
     """A requirements file that was read: its path in the project and the digest of its bytes."""
 
@@ -207,8 +213,8 @@ class LockedPlatform(PlatformContents):
 class Lock(_Value):
     """A whole lock. `manifest` is the digest of the environment manifest's canonical form."""
 
-    version: Literal[1] = LOCK_VERSION
-    recipe: Literal[1] = RECIPE_VERSION
+    version: Annotated[Literal[1], BeforeValidator(_integer)] = LOCK_VERSION
+    recipe: Annotated[Literal[1], BeforeValidator(_integer)] = RECIPE_VERSION
     manifest: Digest
     index: Digest | None = None
     requirements: Annotated[tuple[LockedRequirements, ...], BeforeValidator(_tuple)] = ()

@@ -41,11 +41,12 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def _age(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    match = _AGE.fullmatch(value)
+    match = _AGE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise InvalidValueError(f"not an age: {quoted(value)}", 'write hours, days or weeks: "24h", "90d", "12w"')
+        found = quoted(value if isinstance(value, str) else str(value))
+        raise InvalidValueError(f"not an age: {found}", 'write hours, days or weeks: "24h", "90d", "12w"')
     return int(match[1]) * _UNITS[match[2]]
 
 

@@ -40,12 +40,13 @@ def _text(data: bytes, filename: str) -> str:
 
 
 def _version(document: dict[str, Any]) -> Iterator[Contradiction]:
-    """A later version is the only thing that is said of its file: all else may mean something else there."""
-    version = document.get("version")
-    if isinstance(version, int) and not isinstance(version, bool) and version != POLICY_VERSION:
-        yield Contradiction(
-            ("version",), f"policy version {version}, this mlenv reads {POLICY_VERSION}", "use a newer mlenv"
-        )
+    """Another version is the only thing that is said of its file: all else may mean something else there."""
+    version = document.get("version", POLICY_VERSION)
+    if type(version) is not int:  # for Python, true and 1.0 are 1
+        yield Contradiction(("version",), "the version is not an integer", f"write version = {POLICY_VERSION}")
+    elif version != POLICY_VERSION:
+        message = f"policy version {version}, this mlenv reads {POLICY_VERSION}"
+        yield Contradiction(("version",), message, "use the mlenv that it was written for, or a newer one")
 
 
 def _problems(document: dict[str, Any]) -> Iterator[Contradiction]:
