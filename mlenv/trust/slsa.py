@@ -10,8 +10,9 @@ from typing import Any, Final, Self
 
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
+from mlenv.model.manifest_quantities import rfc3339
 from mlenv.model.strict_json import shown
-from mlenv.trust.fields import document, integer, moment, moment_text, text
+from mlenv.trust.fields import document, integer, moment, text
 from mlenv.trust.statement import LOCK_SUBJECT, STATEMENT_TYPE, Subject
 
 PROVENANCE_PREDICATE: Final = "https://slsa.dev/provenance/v1"
@@ -89,7 +90,7 @@ class Provenance:
     def _run(self) -> dict[str, Any]:
         return {
             "builder": {"id": BUILDER_ID, "version": {"mlenv": self.tool}},
-            "metadata": {"startedOn": moment_text(self.started), "finishedOn": moment_text(self.finished)},
+            "metadata": {"startedOn": rfc3339(self.started), "finishedOn": rfc3339(self.finished)},
         }
 
     @classmethod
