@@ -189,10 +189,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A locked and signed project whose image lies in the folder `image`."""
     project = make_project(tmp_path_factory.mktemp("audited"))
     project.edit('name = "small"', 'name = "fraud-detection"')
-    for command in ("lock", "build"):
-        done = project.run(command)
+    project.environ["MLENV_KEY_PASSWORD"] = "correct horse"
+    for command in (
+        ["lock"],
+        ["build"],
+        ["keys", "generate", "-o", "../alice.key"],
+        ["keys", "generate", "-o", "../bob.key", "--type", "ed25519"],
+        ["sign", "--key", "../alice.key", "--serial", "7"],
+        ["sign", "--key", "../bob.key", "--as", "bob"],
+    ):
+        done = project.run(*command)
         assert done.status == 0, done.err
-    lay_out(project.root, payload(Lock.parse(project.lock.read_text())))
+    for name in ("alice", "bob"):
+        shutil.copy(project.root / f"../{name}.key.pub", project.root / f"{name}.pub")
     return project
 
 
@@ -202,8 +211,13 @@ def audited(built: Project, tmp_path: Path, require_tool: Finder) -> Path:
     return Path(shutil.copytree(built.root, tmp_path / "audited"))
 
 
-def test_the_image_is_the_one_that_the_lock_names(audited: Path) -> None:
-    done = follow(audited, OPENSSL, IMAGE)
+@pytest.mark.parametrize("name", ["", "bob"])
+def test_what_mlenv_signed_and_built_is_what_the_page_expects(audited: Path, name: str, peer: Finder) -> None:
+    theirs = (
+        {"mlenv.lock.sigstore.json": f"mlenv.lock.{name}.sigstore.json", "alice.pub": f"{name}.pub"} if name else {}
+    )
+
+    done = follow(audited, *CHECKS, COSIGN, IMAGE, names=theirs, programs=[peer("cosign")])
 
     assert done.returncode == 0, done.stderr
 
