@@ -51,7 +51,7 @@ def _platform(value: Any) -> Any:
 
 def _integer(value: Any) -> Any:
     if type(value) is not int:  # for Python, true and 1.0 are 1
-        raise ValueError("should be an integer")  # noqa: TRY004 -- pydantic reports a ValueError
+        raise ValueError("should be an integer")
     return value
 
 
