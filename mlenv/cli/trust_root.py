@@ -61,7 +61,7 @@ def show(
         found = read_root(file) if file else read_installed(installed_root(os.environ))
         root, problem = parse_root(found.data, where=found.name), ""
         try:
-            last_root(read_root(previous).data if previous else None, [found], datetime.now(UTC))
+            last_root(read_root(previous) if previous else None, [found], datetime.now(UTC))
         except TrustPolicyError as error:
             problem = error.problems[0].message
         good = (

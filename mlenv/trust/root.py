@@ -52,49 +52,40 @@ def parse_root(data: bytes, *, where: str) -> TrustRoot:
     return _root(read_metadata(data, where=where), data, where=where)
 
 
-def first_root(data: bytes, now: datetime | None, *, where: str) -> TrustRoot:
+def first_root(data: bytes, now: datetime, *, where: str) -> TrustRoot:
     """A root that is believed because of where it lies, or because the user says so.
 
-    Its own threshold of its own keys must have signed it, and it must not have expired by `now`; None where another
-    root follows it. TrustPolicyError.
+    Its own threshold of its own keys must have signed it, and it must not have expired by `now`. TrustPolicyError.
     """
-    metadata = read_metadata(data, where=where)
-    _require_own(metadata, where=where)
-    _require_unexpired(metadata.signed, now, where=where)
-    return _root(metadata, data, where=where)
+    return last_root(None, [RootFile(where, data)], now)
 
 
-def next_root(trusted: bytes, new: bytes, now: datetime | None, *, where: str) -> TrustRoot:
-    """The root that follows a trusted one (section 5.3). `where` names the new one; `now` as for `first_root`.
+def next_root(trusted: bytes, new: bytes, now: datetime, *, where: str) -> TrustRoot:
+    """The root that follows a trusted one (section 5.3); `where` names the new one.
 
     Its version is one more, and it is signed by the old root's threshold of the old root's keys and by its own
-    threshold of its own keys. Whether the old one has expired does not matter. TrustPolicyError.
+    threshold of its own keys. Whether the old one has expired does not matter; by `now` the new one must not have.
+    TrustPolicyError.
     """
-    old, metadata = read_metadata(trusted, where="the trusted root"), read_metadata(new, where=where)
-    _require_own(old, where="the trusted root")
-    _require_next_version(old.signed.version, metadata.signed.version, where=where)
-    result = metadata.signed.get_root_verification_result(old.signed, metadata.signed_bytes, metadata.signatures)
-    _require(result.first, f"version {old.signed.version}, which is trusted,", where=where, option=" --previous")
-    _require(result.second, f"version {metadata.signed.version} itself", where=where)
-    _require_unexpired(metadata.signed, now, where=where)
-    return _root(metadata, new, where=where)
+    return last_root(RootFile("the trusted root", trusted), [RootFile(where, new)], now)
 
 
-def last_root(trusted: bytes | None, chain: Sequence[RootFile], now: datetime) -> TrustRoot:
+def last_root(trusted: RootFile | None, chain: Sequence[RootFile], now: datetime) -> TrustRoot:
     """The end of a chain of at least one root, each of which follows the one before; the first follows `trusted`.
 
-    Without `trusted` the first of the chain is believed. Only the last must not have expired (section 5.3.10).
+    Without `trusted` the first of the chain is believed. Only the last must not have expired (section 5.3.10), and of
+    the last alone is the policy read: a later root is how a policy that cannot be read is put right.
     """
-    *others, last = chain
-    for file in others:
-        trusted = _step(trusted, file, None).data
-    return _step(trusted, last, now)
-
-
-def _step(trusted: bytes | None, file: RootFile, now: datetime | None) -> TrustRoot:
-    if trusted is None:
-        return first_root(file.data, now, where=file.name)
-    return next_root(trusted, file.data, now, where=file.name)
+    before: Metadata[Root] | None = None
+    for file in [trusted, *chain] if trusted else chain:
+        metadata = read_metadata(file.data, where=file.name)
+        if before is None:
+            _require_own(metadata, where=file.name)
+        else:
+            _require_next(before, metadata, where=file.name)
+        before = metadata
+    _require_unexpired(metadata.signed, now, where=file.name)
+    return _root(metadata, file.data, where=file.name)
 
 
 def _root(metadata: "Metadata[Root]", data: bytes, *, where: str) -> TrustRoot:
@@ -121,6 +112,14 @@ def _require_own(metadata: "Metadata[Root]", *, where: str) -> None:
     _require(_own_signatures(metadata), f"version {metadata.signed.version} itself", where=where)
 
 
+def _require_next(old: "Metadata[Root]", new: "Metadata[Root]", *, where: str) -> None:
+    version, trusted = new.signed.version, old.signed.version
+    _require_next_version(trusted, version, where=where)
+    result = new.signed.get_root_verification_result(old.signed, new.signed_bytes, new.signatures)
+    _require(result.first, f"version {trusted}, which is trusted,", where=where, option=" --previous")
+    _require(result.second, f"version {version} itself", where=where)
+
+
 def _require(result: "VerificationResult", whose: str, *, where: str, option: str = "") -> None:
     if not result.verified:
         raise TrustPolicyError(
@@ -142,8 +141,8 @@ def _require_next_version(old: int, new: int, *, where: str) -> None:
     raise TrustPolicyError(message, where=where, hint=hint)
 
 
-def _require_unexpired(root: "Root", now: datetime | None, *, where: str) -> None:
-    if now is not None and root.is_expired(now):
+def _require_unexpired(root: "Root", now: datetime, *, where: str) -> None:
+    if root.is_expired(now):
         raise TrustPolicyError(
             f"the root expired on {root.expires.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             where=where,

@@ -93,7 +93,7 @@ def test_keys_are_replaced_one_after_the_other() -> None:
     first = signed_root("alice", "bob", threshold=2)
     second = signed_root("bob", "carol", previous=first, by=("alice", "bob", "carol"))
     third = signed_root("carol", "dave", previous=second, by=("bob", "carol", "dave"))
-    root = last_root(first, [file(second), file(third)], NOW)
+    root = last_root(file(first), [file(second), file(third)], NOW)
     assert (root.version, root.threshold, root.keys) == (3, 2, (CAROL, DAVE))
     assert last_root(None, [file(first), file(second), file(third)], NOW) == root
     assert followed_by_tuf(first, second, third)
@@ -163,18 +163,28 @@ def test_only_the_last_root_must_not_have_expired() -> None:
     first = root_of_tuf("alice", expires=past)
     second = root_of_tuf("alice", version=2, expires=past)
     third = root_of_tuf("alice", version=3)
-    assert last_root(first, [file(second), file(third)], NOW).version == 3
+    assert last_root(file(first), [file(second), file(third)], NOW).version == 3
     assert last_root(None, [file(first), file(second), file(third)], NOW).version == 3
     assert followed_by_tuf(first, second, third)
-    assert "expired" in refusal(lambda: last_root(first, [file(second)], NOW))
+    assert "expired" in refusal(lambda: last_root(file(first), [file(second)], NOW))
     assert "expired" in refusal(lambda: last_root(None, [file(first)], NOW))
     assert not followed_by_tuf(first, second)
+
+
+def test_a_later_root_puts_a_policy_right_that_nobody_can_read() -> None:
+    first = root_of_tuf("alice")
+    broken = root_of_tuf("alice", version=2, fields={"x-mlenv-trust": "version = "})
+    without = root_of_tuf("alice", version=3, fields={})
+    good = root_of_tuf("alice", version=4)
+    assert last_root(file(first), [file(broken), file(without), file(good)], NOW).version == 4
+    assert last_root(file(broken), [file(without), file(good)], NOW).version == 4
+    assert "not TOML" in refusal(lambda: last_root(file(first), [file(broken)], NOW))
+    assert "without a trust policy" in refusal(lambda: last_root(file(broken), [file(without)], NOW))
 
 
 def test_the_moment_of_expiry() -> None:
     assert first_root(root_of_tuf("alice", expires=NOW + timedelta(seconds=1)), NOW, where="1.json")
     assert "expired" in refusal(lambda: first_root(root_of_tuf("alice", expires=NOW), NOW, where="1.json"))
-    assert first_root(root_of_tuf("alice", expires=NOW), None, where="1.json")
 
 
 @pytest.mark.parametrize("other", [signer("alice"), signer("alice", KeyType.ED25519)])

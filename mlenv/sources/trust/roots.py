@@ -67,7 +67,7 @@ def update_root(path: Path, chain: Sequence[RootFile], now: datetime) -> TrustRo
     """
     path = path.resolve()  # a link to where the user keeps it stays a link
     with _alone(path):
-        return _write(path, last_root(read_installed(path).data, chain, now))
+        return _write(path, last_root(read_installed(path), chain, now))
 
 
 def _write(path: Path, root: TrustRoot) -> TrustRoot:
