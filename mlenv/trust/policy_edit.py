@@ -236,7 +236,7 @@ def _editing(filename: str) -> Iterator[Any]:
     try:
         yield tomlkit
     except TOMLKitError as error:
-        raise TrustPolicyError(f"cannot be edited: {error}", where=filename, hint="edit it by hand") from error
+        raise _uneditable(filename) from error
 
 
 def _checked(text: str, wanted: Mapping[str, Any], filename: str) -> str:
@@ -246,7 +246,11 @@ def _checked(text: str, wanted: Mapping[str, Any], filename: str) -> str:
     except ValueError:
         same = False
     if not same:
-        hint = "write [keys.NAME] and [[environments]] as tables of their own, or edit it by hand"
-        raise TrustPolicyError("cannot be edited without changing more", where=filename, hint=hint)
+        raise _uneditable(filename)
     TrustPolicy.parse(text.encode(), filename=filename)
     return text
+
+
+def _uneditable(filename: str) -> TrustPolicyError:
+    hint = "write [keys.NAME] and [[environments]] as tables of their own, or edit it by hand"
+    return TrustPolicyError("cannot be edited without changing more", where=filename, hint=hint)
