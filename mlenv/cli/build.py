@@ -70,10 +70,10 @@ def build(
         if provenance is None and (key or signer_command):
             raise UsageError("an image is not signed, its provenance is", hint="name its file: --provenance FILE")
         target = Output.parse(output)
-        if provenance is not None:
-            check_place(provenance)
-        environment = load_manifest(manifest)
         path = lock_path(manifest, lock_file)
+        if provenance is not None:
+            check_place(provenance, path)
+        environment = load_manifest(manifest)
         data = read_lock(path)
         locked = parse_lock(data, path)
         require_approval(terminal, path, data, locked, trust=trust, at_serial=at_serial)

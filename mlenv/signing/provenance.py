@@ -12,6 +12,7 @@ from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock, LockedBase, LockedPlatform
 from mlenv.model.platform import Platform
 from mlenv.oci.reference import Reference
+from mlenv.sources.trust.bundles import is_bundle_of
 from mlenv.sources.whole_file import write_whole
 from mlenv.trust.bundle import Bundle
 from mlenv.trust.keys import Signer
@@ -64,11 +65,15 @@ def sign_provenance(statement: Provenance, signer: Signer) -> Bundle:
     return bundle
 
 
-def check_place(path: Path) -> None:
-    """Refuse, before a long build, a file that could not be written after it. UsageError."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
+def check_place(path: Path, lock_path: Path) -> None:
+    """Refuse, before a long build, a file that could not or must not be written after it. UsageError."""
+    place = path.absolute()
+    if place.is_dir() or not place.parent.is_dir():
+        raise UsageError("no place for provenance", where=str(path), hint="name a file in a folder that exists")
+    beside = place.parent.resolve() == lock_path.absolute().parent.resolve()
+    if beside and (place.name == lock_path.name or is_bundle_of(lock_path.name, place.name)):
         raise UsageError(
-            "provenance can't be written there", where=str(path), hint="name a file in a folder that exists"
+            "the lock and its signatures have this name", where=str(path), hint="name another file: provenance.json"
         )
 
 

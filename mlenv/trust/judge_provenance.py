@@ -124,8 +124,8 @@ def _images(said: Provenance, images: Collection[Digest], source: str) -> Iterat
     built = {one.digest for one in said.subjects}
     observed = ", ".join(f"{shown(one.name)} {one.digest}" for one in said.subjects[:8])
     if not images:
-        hint = "name an image to verify: oci:DIR, oci-archive:FILE or docker-daemon:NAME:TAG"
-        yield Finding("provenance.image", Status.FAIL, "there is no image to compare it with", source=source, hint=hint)
+        message, hint = "there is no image to compare it with", "see why the image is not what the lock says"
+        yield Finding("provenance.image", Status.UNVERIFIABLE, message, "", observed, source, Trusted.KEY, hint=hint)
     for image in sorted(set(images)):
         if image in built:
             said_so = "the builder says that it built this image"

@@ -153,6 +153,12 @@ def test_a_place_that_cannot_be_written_is_said_first(locked: Project, tmp_path:
     assert_refused(locked.run(*command), status=2, says=[place, "a folder that exists"])
 
 
+@pytest.mark.parametrize("place", ["mlenv.lock", "mlenv.lock.sigstore.json", "../project/mlenv.lock.ci.sigstore.json"])
+def test_a_lock_and_its_signatures_are_never_overwritten(locked: Project, tmp_path: Path, place: str) -> None:
+    command = ["build", "-o", "oci:out", "--provenance", place, "--key", str(plain_key(tmp_path))]
+    assert_refused(locked.run(*command), status=2, says=["the lock and its signatures have this name"])
+
+
 def test_a_build_that_fails_leaves_no_provenance(locked: Project, tmp_path: Path) -> None:
     for path in (locked.root / "base" / "blobs" / "sha256").iterdir():
         path.write_bytes(b"something else")

@@ -24,6 +24,7 @@ from mlenv.trust.keys import KeyType, PublicKey
 from mlenv.trust.policy import TrustPolicy
 from mlenv.trust.slsa import BUILD_TYPE, BUILDER_ID, Dependency, Provenance
 from mlenv.trust.statement import Subject
+from mlenv.verify.provenance import check_provenance
 
 AMD64, ARM64 = Platform.LINUX_AMD64, Platform.LINUX_ARM64
 STARTED = NOW - timedelta(hours=1)
@@ -302,7 +303,12 @@ def test_every_image_that_was_looked_at_is_a_subject() -> None:
     data = Digest.of(BOTH.to_toml().encode())
     assert failures(judge(said(BOTH), lock_digest=data, images=images)) == []
     assert failures(judge(said(BOTH), lock_digest=data, images=[*images, digest("x")])) == ["provenance.image"]
-    assert failures(judge(images=[])) == ["provenance.image"]
+
+
+def test_without_an_image_there_is_nothing_to_believe() -> None:
+    findings = judge(images=[])
+    assert failures(findings) == ["provenance.image"]
+    assert findings[-1].status is Status.UNVERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -328,6 +334,34 @@ def test_every_image_that_was_looked_at_is_a_subject() -> None:
 )
 def test_what_is_not_believed(changes: dict[str, Any], failed: list[str]) -> None:
     assert failures(judge(**changes)) == [f"provenance.{name}" for name in failed]
+
+
+AMD64_IMAGE, ARM64_IMAGE = (one.image for one in BOTH.platforms)
+
+
+@pytest.mark.parametrize(
+    ("looked", "about"),
+    [
+        ([("image.manifest", AMD64_IMAGE.manifest)], [AMD64_IMAGE.manifest]),
+        ([("image.config", ARM64_IMAGE.config)], [ARM64_IMAGE.manifest]),
+        (
+            [("image.manifest", AMD64_IMAGE.manifest), ("image.config", ARM64_IMAGE.config)],
+            [AMD64_IMAGE.manifest, ARM64_IMAGE.manifest],
+        ),
+        ([("image.layer", AMD64_IMAGE.manifest)], []),
+        ([("image.manifest", AMD64_IMAGE.config)], []),
+        ([], []),
+    ],
+)
+def test_it_is_about_the_images_that_were_as_locked(looked: list[tuple[str, Digest]], about: list[Digest]) -> None:
+    found = [Finding(check, Status.PASS, "as locked", str(one), str(one)) for check, one in looked]
+    failed = [Finding(check, Status.FAIL, "other", str(digest("x")), str(digest("y"))) for check, _ in looked]
+    data = BOTH.to_toml().encode()
+    bundle = signed(said(BOTH).to_bytes(), signer("ci"), name="built.json")
+    findings = check_provenance(bundle, BOTH, data, [*found, *failed], POLICY, NOW)
+    images = [one for one in findings if one.check == "provenance.image"]
+    assert [one.expected for one in images if one.status is Status.PASS] == sorted(map(str, about))
+    assert bool(about) == (failures(findings) == [])
 
 
 def test_a_superseded_key_keeps_what_it_signed_before() -> None:

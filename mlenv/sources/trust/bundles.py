@@ -35,7 +35,7 @@ def read_bundles(lock_path: Path) -> list[NamedBundle]:
     """
     folder = lock_path.parent
     try:
-        names = sorted(path.name for path in folder.iterdir() if _is_bundle_of(lock_path.name, path.name))
+        names = sorted(path.name for path in folder.iterdir() if is_bundle_of(lock_path.name, path.name))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -45,12 +45,18 @@ def read_bundles(lock_path: Path) -> list[NamedBundle]:
     return [NamedBundle(name, _read(folder / name)) for name in names]
 
 
+def read_bundle(path: Path) -> NamedBundle:
+    """A bundle that lies anywhere, under the name that the user gave it; SignatureError as `read_bundles`."""
+    return NamedBundle(str(path), _read(path))
+
+
 def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write a bundle, whole or not at all; UnavailableError."""
     write_whole(path, [bundle.to_bytes()])
 
 
-def _is_bundle_of(lock: str, name: str) -> bool:
+def is_bundle_of(lock: str, name: str) -> bool:
+    """Whether a file of that name is read as a bundle of the lock of the other name, if it lies beside it."""
     if not (name.startswith(f"{lock}.") and name.endswith(_SUFFIX)):
         return False
     signer = name[len(lock) : -len(_SUFFIX)].removeprefix(".")
