@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 from mlenv.errors import RefusedError
@@ -33,10 +32,10 @@ class _Place:
 
 
 class ArchiveLayout(Layout):
-    """A layout in a tar. A context manager; blobs may be read by several threads.
+    """A layout in a tar. Blobs may be read by several threads.
 
-    `file` is an open, seekable tar; `path` what messages call it. Raises RefusedError for a tar that is compressed, is
-    broken, names a file twice, or goes on after its end.
+    `file` is an open, seekable tar, which stays open; `path` what messages call it. Raises RefusedError for a tar that
+    is compressed, is broken, names a file twice, or goes on after its end.
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
@@ -45,19 +44,11 @@ class ArchiveLayout(Layout):
         self._places = _places(path, file)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
         """The tar at `path`; OSError where it can't be opened, RefusedError where it is no plain file."""
-        folder = Layout(path.parent)
-        with folder.open_file(path.name) as file:
-            return cls(path, os.fdopen(os.dup(file.fileno()), "rb"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+        with Layout(path.parent).open_file(path.name) as file:
+            yield cls(path, file)
 
     @contextmanager
     def open_file(self, name: str) -> Iterator[BinaryIO]:

@@ -12,8 +12,8 @@ from mlenv.model.digest import Digest
 from mlenv.model.strict_json import LIMIT, parse_json
 from mlenv.oci.archive_layout import ArchiveLayout
 from mlenv.oci.image import ImageConfig
+from mlenv.oci.measure import Advance, Each, measure_tar, one_by_one
 from mlenv.oci.observed import Observation, ObservedBlob, ObservedImage, ObservedLayer
-from mlenv.oci.validate import Advance, Each, measure_tar, one_by_one
 
 MANIFEST_FILE = "manifest.json"
 

@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from mlenv.errors import DigestMismatchError, RefusedError, UsageError
+from mlenv.errors import DigestMismatchError, RefusedError, UnavailableError, UsageError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
 from mlenv.model.strict_json import LIMIT, parse_json, shown
@@ -53,7 +53,8 @@ class Layout:
     def index(self) -> ImageIndex:
         """index.json, after a look at the format's version.
 
-        Raises UsageError where `path` is no layout, RefusedError where one of the two files is broken.
+        Raises UsageError where `path` is no layout, RefusedError where one of the two files is broken, UnavailableError
+        where one can't be read.
         """
         try:
             version, index = (self._read_small(name) for name in ("oci-layout", "index.json"))
@@ -62,6 +63,12 @@ class Layout:
                 f"not an OCI layout: {Path(str(error.filename)).name} is missing",
                 where=str(self.path),
                 hint="name a directory (oci:) or an archive (oci-archive:) that holds index.json and oci-layout",
+            ) from None
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot read {Path(str(error.filename)).name}: {error.strerror}",
+                where=str(self.path),
+                hint="check the directory's permissions and what lies in it",
             ) from None
         try:
             layout = parse_json(version)

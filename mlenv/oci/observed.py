@@ -17,12 +17,14 @@ class ObservedBlob:
     """A blob. `digest` and `size` in bytes are of what was read; None where nothing could be.
 
     `named` is the descriptor that led to it; None where there is none, as in a Docker engine's classic store.
+    `unreadable` is set where nothing could be read for a reason that lies with this machine, not with the image.
     """
 
     named: Descriptor | None
     digest: Digest | None = None
     size: int | None = None
     problems: tuple[Problem, ...] = ()
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,27 @@
 """Recomputes everything that an image says of itself: every digest, size and diff_id, and what must agree.
 
-All that is wrong is reported, not only the first thing. Every blob is read once, in a stream and in flat memory: the
-bytes that are hashed are the bytes that are unpacked.
+All that is wrong is reported, not only the first thing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Protocol, TypeAlias, TypeVar
+from typing import TypeVar
 
 from mlenv.errors import MlenvError, Problem, RefusedError
 from mlenv.model.digest import Digest
 from mlenv.model.strict_json import LIMIT
-from mlenv.oci.compression import GZIP, PLAIN, ZSTD, HashedStream, compression_of, inflated
+from mlenv.oci.compression import GZIP, PLAIN, ZSTD
 from mlenv.oci.descriptor import INDEX_TYPES, LAYER_TYPES, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout, blob_name
+from mlenv.oci.measure import Each, is_unreadable, measure_blob, one_by_one, problem, reason
 from mlenv.oci.observed import Observation, ObservedBlob, ObservedImage, ObservedLayer
-from mlenv.oci.tar_reader import TarReader
 
-_CHUNK = 1 << 20
 _COMPRESSION = {OCI_LAYER: PLAIN, OCI_LAYER_GZIP: GZIP, OCI_LAYER_ZSTD: ZSTD}
 _INDEXES = 4  # index in index in index: deeper than anybody writes
 _DOCUMENTS = 1000  # manifests and indexes below one entry; real indexes have a dozen
 
 Blob = TypeVar("Blob", bound=ObservedBlob)
-Advance: TypeAlias = Callable[[int], None]
-
-
-class Sized(Protocol):
-    """Something to measure. `size` in bytes is what is said of it: good for an order of work and nothing else."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-
-Item = TypeVar("Item", bound=Sized)
-
-
-class Each(Protocol):
-    """A way to measure things, in any order and by several threads if it likes; results in the order of the items."""
-
-    def __call__(
-        self, measure: Callable[[Item, Advance], ObservedLayer], items: Sequence[Item], /
-    ) -> Iterable[ObservedLayer]:
-        """Measure all. What `Advance` gets is bytes that were read; it may raise to end the work."""
 
 
 def validate_layout(layout: Layout, image: Descriptor | None = None) -> list[Problem]:
@@ -54,11 +31,6 @@ def validate_layout(layout: Layout, image: Descriptor | None = None) -> list[Pro
     except MlenvError as error:
         return list(error.problems)
     return observe(layout, entries).all_problems()
-
-
-def one_by_one(measure: Callable[[Item, Advance], ObservedLayer], items: Sequence[Item]) -> Iterable[ObservedLayer]:
-    """The plainest way to measure."""
-    return [measure(item, lambda _: None) for item in items]
 
 
 def observe(layout: Layout, entries: Sequence[Descriptor], each: Each = one_by_one) -> Observation:
@@ -72,16 +44,12 @@ def observe(layout: Layout, entries: Sequence[Descriptor], each: Each = one_by_o
     layers = {layer.digest: layer for image in documents.images for layer in _to_measure(image)}
     unpacked = {layer.digest for image in documents.images if image.is_image for layer in _to_measure(image)}
     found = each(
-        lambda layer, advance: _measure(layout, layer, advance, unpack=layer.digest in unpacked), list(layers.values())
+        lambda layer, advance: measure_blob(layout, layer, advance, unpack=layer.digest in unpacked),
+        list(layers.values()),
     )
     measured = dict(zip(layers, found, strict=True))
     images = tuple(_assembled(layout, image, measured) for image in documents.images)
     return Observation(tuple(documents.indexes), images, tuple(documents.problems))
-
-
-def problem(layout: Layout, digest: Digest, message: str) -> Problem:
-    """Something that is wrong with a blob of a layout."""
-    return Problem(message, f"{layout.path}: {digest}")
 
 
 @dataclass
@@ -146,7 +114,8 @@ class _Documents:
             if len(data) > LIMIT:
                 raise RefusedError(f"the blob is larger than {LIMIT} bytes, which no document needs")
         except (MlenvError, OSError) as error:
-            return ObservedBlob(named, problems=(problem(self.layout, named.digest, _reason(error)),)), b""
+            said = (problem(self.layout, named.digest, reason(error)),)
+            return ObservedBlob(named, problems=said, unreadable=is_unreadable(error)), b""
         return _compared(self.layout, ObservedBlob(named, Digest.of(data), len(data))), data
 
 
@@ -155,42 +124,6 @@ def _to_measure(image: ObservedImage) -> tuple[Descriptor, ...]:
     if image.document is None:
         return ()
     return image.document.layers if image.is_image else (image.document.config, *image.document.layers)
-
-
-def _measure(layout: Layout, named: Descriptor, advance: Advance, *, unpack: bool) -> ObservedLayer:
-    """A blob, read once from its first byte to its last. What can't be unpacked has no diff_id."""
-    try:
-        with layout.open_file(blob_name(named.digest)) as file:
-            compression, size = compression_of(file.read(4)), file.seek(0, 2)
-            file.seek(0)
-            stream = HashedStream(file, advance)
-            diff_id, broken = _unpacked(stream, compression, size) if unpack else (None, "")
-            while stream.read(_CHUNK):
-                pass
-    except (MlenvError, OSError) as error:
-        return ObservedLayer(named, problems=(problem(layout, named.digest, _reason(error)),))
-    if stream.digest() != named.digest:
-        return ObservedLayer(named, stream.digest(), stream.size, compression=compression)
-    problems = (problem(layout, named.digest, broken),) if broken else ()
-    return ObservedLayer(named, stream.digest(), stream.size, problems, diff_id, compression)
-
-
-def measure_tar(layout: Layout, name: str, advance: Advance) -> ObservedLayer:
-    """A layer that lies in a layout as a plain tar, under any name: its diff_id, if it is a tar to its end."""
-    try:
-        with layout.open_file(name) as file:
-            return ObservedLayer(None, diff_id=_read_tar(file, advance), compression=PLAIN)
-    except (MlenvError, OSError) as error:
-        return ObservedLayer(None, problems=(Problem(_reason(error), f"{layout.path}: {name}"),))
-
-
-def _unpacked(stream: HashedStream, compression: str, size: int) -> tuple[Digest | None, str]:
-    """The diff_id of a layer, or why it has none."""
-    try:
-        with inflated(stream, compression, size) as tar:
-            return _read_tar(tar), ""
-    except (MlenvError, OSError) as error:
-        return None, _reason(error)
 
 
 def _compared(layout: Layout, blob: Blob) -> Blob:
@@ -248,20 +181,3 @@ def _contradictions(config: ImageConfig, entry: Descriptor | None, layers: int) 
 def _with(layout: Layout, blob: Blob, message: str) -> Blob:
     assert blob.named is not None  # noqa: S101 -- in a layout everything has a descriptor
     return replace(blob, problems=(*blob.problems, problem(layout, blob.named.digest, message)))
-
-
-def _read_tar(tar: BinaryIO, advance: Advance | None = None) -> Digest:
-    """The digest of a tar, which must also be one from its first header to its end; RefusedError."""
-    stream = HashedStream(tar, advance)
-    for _ in TarReader(stream):
-        pass
-    while rest := stream.read(_CHUNK):
-        if rest.strip(b"\0"):
-            raise RefusedError("the layer goes on after the end of its tar")
-    return stream.digest()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "the blob is missing"
-    return str(error.problems[0].message) if isinstance(error, MlenvError) else str(error)

@@ -141,8 +141,10 @@ def _image(lock: Lock, platform: LockedPlatform, image: ObservedImage, place: Pl
 def _document(what: str, blob: ObservedBlob, locked: Digest, place: Place, size: int | None = None) -> Finding:
     """A manifest or a config, by what was computed from its bytes."""
     check, at = f"image.{what}", _named(blob)
+    if blob.unreadable:
+        return place.unread(check, f"the {what}: {_first(blob)}", at, expected=locked)
     if blob.digest is None:
-        return place.failed(check, f"the {what} can't be read: {_first(blob)}", at, expected=locked)
+        return place.failed(check, f"the {what}: {_first(blob)}", at, expected=locked)
     if blob.digest != locked:
         damaged = blob.named is not None and blob.named.digest == locked
         message = f"the {what} has other bytes than its name says" if damaged else f"the {what} is not the locked one"

@@ -84,17 +84,14 @@ def _name(layer: ObservedLayer) -> Digest | None:
 
 def _compared(expected: ExpectedLayer, found: ObservedLayer, place: Place) -> Finding:
     """One layer, by all that was computed from its bytes."""
-    at = _name(found)
+    at, has_blob = _name(found), found.named is not None
     if found.digest is None and found.diff_id is None:
-        reason = found.problems[0].message if found.problems else "it could not be read"
-        return place.failed("image.layer", f"{expected.label}: {reason}", at, expected=expected.digest)
-    if found.named is not None and found.digest != expected.digest:
-        packed = " packed anew, with the same content" if found.diff_id == expected.diff_id else " another one"
-        damaged = found.named.digest == expected.digest
-        message = f"{expected.label} has other bytes than its name says" if damaged else f"{expected.label} is{packed}"
-        hint = DAMAGED if damaged else ""
-        return place.failed("image.layer", message, at, expected=expected.digest, observed=found.digest, hint=hint)
-    if found.named is not None and found.size != expected.size:
+        message = f"{expected.label}: {found.problems[0].message if found.problems else 'it could not be read'}"
+        say = place.unread if found.unreadable else place.failed
+        return say("image.layer", message, at, expected=expected.digest)
+    if has_blob and found.digest != expected.digest:
+        return _another(expected, found, place)
+    if has_blob and found.size != expected.size:
         message = f"{expected.label} has another size than is locked"
         return place.failed("image.layer", message, at, expected=expected.size, observed=found.size)
     if found.problems:
@@ -102,8 +99,25 @@ def _compared(expected: ExpectedLayer, found: ObservedLayer, place: Place) -> Fi
     if found.diff_id != expected.diff_id:
         message = f"{expected.label} has another tar (diff_id) than is locked"
         return place.failed("image.layer", message, at, expected=expected.diff_id, observed=found.diff_id)
-    what = "is as locked" if found.named is not None else "has the locked tar"
+    what = "is as locked" if has_blob else "has the locked tar"
     return place.passed("image.layer", f"{expected.label} {what}", at, at)
+
+
+def _another(expected: ExpectedLayer, found: ObservedLayer, place: Place) -> Finding:
+    """A layer whose blob is not the locked one: damaged, packed anew, or with another content."""
+    hint = ""
+    if _name(found) == expected.digest:
+        what, hint = "has other bytes than its name says", DAMAGED
+    else:
+        what = "is packed anew, with the same content" if found.diff_id == expected.diff_id else "is another one"
+    return place.failed(
+        "image.layer",
+        f"{expected.label} {what}",
+        _name(found),
+        expected=expected.digest,
+        observed=found.digest,
+        hint=hint,
+    )
 
 
 def _missing(expected: ExpectedLayer, layers: int, place: Place) -> Finding:

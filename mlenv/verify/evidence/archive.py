@@ -12,10 +12,9 @@ def look_at_archive(target: Target, progress: Progress = SILENT) -> ImageEvidenc
     """What lies in `oci-archive:FILE[:TAG]`. Raises as `look_at` does."""
     assert target.path is not None  # noqa: S101 -- for the type checker; Target.parse sets it
     try:
-        archive = ArchiveLayout.open(target.path)
+        with ArchiveLayout.open(target.path) as archive:
+            return evidence_in(archive, target, progress)
     except OSError as error:
         raise UnavailableError(
             f"cannot read it: {error.strerror}", where=str(target), hint="name the tar that the image was written to"
         ) from None
-    with archive:
-        return evidence_in(archive, target, progress)

@@ -44,8 +44,8 @@ def look_at_engine(target: Target, progress: Progress = SILENT) -> ImageEvidence
         unread = _save(client, identity, file, progress, place)
         if unread is None:
             try:
-                with ArchiveLayout(Path(place), file) as archive:
-                    return ImageEvidence(place, _observe(archive, identity, progress), Trusted.ENGINE)
+                observation = _observe(ArchiveLayout(Path(place), file), identity, progress)
+                return ImageEvidence(place, observation, Trusted.ENGINE)
             except RefusedError as error:
                 unread = error.problems[0]
     return ImageEvidence(place, Observation(), Trusted.ENGINE, unread=unread)

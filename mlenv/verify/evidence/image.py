@@ -9,9 +9,10 @@ from mlenv.model.progress import SILENT, Progress
 from mlenv.model.report import Trusted
 from mlenv.oci.descriptor import Descriptor
 from mlenv.oci.layout import Layout
+from mlenv.oci.measure import Advance, Each, Item
 from mlenv.oci.observed import Observation, ObservedLayer
 from mlenv.oci.reference import Target, Transport
-from mlenv.oci.validate import Advance, Each, Item, observe
+from mlenv.oci.validate import observe
 from mlenv.sources.threads import Stop, run_largest_first
 
 
