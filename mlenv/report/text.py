@@ -4,7 +4,7 @@ Everything that may come from outside is escaped: no control character of it rea
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 from typing import Final
 
@@ -32,7 +32,7 @@ def render_text(report: Report, *, width: int = WIDTH, color: bool = False) -> s
     The first line is the verdict and is never wrapped; the rest keeps to `width` columns where its words allow it.
     `color` adds ANSI escape sequences (ECMA-48, SGR) to the verdict and to the names of checks, and nothing else.
     """
-    blocks = [[verdict(report, color=color)], _pairs(report.facts, "  ", width)]
+    blocks = [[verdict(report, color=color)], list(_rows(_facts(report.facts), width))]
     for status, title in _UNFINISHED.items():
         found = [one for one in report.findings if one.status is status]
         blocks.append(_section(title, (line for one in found for line in _in_full(one, width, color=color))))
@@ -93,6 +93,15 @@ def _broken(report: Report, target: str) -> list[str]:
     return parts
 
 
+def _facts(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A row each, and one for every signer."""
+    for name, value in facts.items():
+        first, *more = value.split(", ") if name == "signers" else [value]
+        if first:
+            yield name, first
+        yield from (("", one) for one in more)
+
+
 def _in_full(finding: Finding, width: int, *, color: bool) -> Iterator[str]:
     """A finding that somebody has to act on: what, expected, observed, where from, what to do."""
     head = _paint(_safe(finding.check), finding.status, color=color)
@@ -103,7 +112,7 @@ def _in_full(finding: Finding, width: int, *, color: bool) -> Iterator[str]:
     believed = _BELIEVED.get(finding.trusted, "")
     source = ", ".join(filter(None, [finding.source, believed]))
     pairs = {"expected": finding.expected, "observed": finding.observed, "source": source, "hint": finding.hint}
-    yield from _pairs(pairs, "    ", width)
+    yield from _pairs(pairs, "  ", width)
 
 
 def _skipped(findings: Iterable[Finding]) -> list[tuple[str, str]]:
@@ -142,10 +151,10 @@ def _rows(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
         yield from (" " * (first + 4) + line for line in lines[1:])
 
 
-def _pairs(values: dict[str, str], indent: str, width: int) -> list[str]:
+def _pairs(values: Mapping[str, str], indent: str, width: int) -> list[str]:
     """Names and values in two columns; what is empty is left out."""
     filled = [(name, value) for name, value in values.items() if value]
-    return [indent[2:] + row for row in _rows(filled, width - len(indent) + 2)]
+    return [indent + row for row in _rows(filled, width - len(indent))]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

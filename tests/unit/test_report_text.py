@@ -75,6 +75,10 @@ def test_facts_follow_in_two_columns() -> None:
     assert lines[0] == "  environment  fraud:1.2"
     assert lines[1] == f"  lock         {FACTS['lock']}"
     assert len({line.index(value) for line in lines for value in FACTS.values() if line.endswith(value)}) == 1
+    start = lines[0].index("fraud")
+    at = next(number for number, line in enumerate(lines) if line.startswith("  signers"))
+    assert [line[start:] for line in lines[at : at + 2]] == FACTS["signers"].split(", ")
+    assert not lines[at + 1][:start].strip()
 
 
 def test_a_failure_says_everything_each_on_a_line() -> None:
