@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,19 @@ def line_of(text: str, part: str) -> int:
 
 
 # What it means
+
+
+def test_the_example_of_the_normative_text() -> None:
+    text = (CHECKOUT / "schema" / "trust.md").read_text(encoding="utf-8")
+    start = text.index("    version = 1\n")
+    example = "\n".join(line.removeprefix("    ") for line in text[start : text.index("\n`version`")].splitlines())
+    for name in ("alice", "bob", "carol"):
+        example = example.replace("…", "\n".join(PEM.splitlines()[1:-1]), 1)
+        if name != "alice":
+            example += "\n" + key_table(name, signer(name).public_key)
+    found = TrustPolicy.parse(example.encode())
+    assert [key.name for key in found.keys] == ["alice", "bob", "carol"]
+    assert found.environments[0].threshold == 2
 
 
 def test_every_value_of_a_full_policy() -> None:
@@ -383,12 +397,19 @@ def test_one_key_under_two_names() -> None:
     assert problem.where.endswith(" keys.bob.public-key")
 
 
-def test_one_key_written_in_two_ways() -> None:
-    """Its identity is the SubjectPublicKeyInfo, so that neither white space nor a header makes another key of it."""
-    pem = "A remark\n" + signer("alice").public_key.pem.replace("\n", "\n\n").replace("-----\n\n", "-----\n")
-    text = SMALL + f'[keys.bob]\npublic-key = """\n{pem}"""\n'
-    found = problems(text)
-    assert [problem.where.partition(" ")[2] for problem in found] == ["keys.bob.public-key"]
+def compressed(pem: str) -> str:
+    """A P-256 key with its point compressed (RFC 5480 section 2.2)."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    point = load_pem_public_key(pem.encode()).public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    head = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200")
+    return f"-----BEGIN PUBLIC KEY-----\n{b64encode(head + point).decode()}\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize("pem", [f"\n\n{PEM}\n", PEM.replace("\n", "\n\n"), compressed(PEM)])
+def test_one_key_written_in_two_ways(pem: str) -> None:
+    problem = only(SMALL + f'[keys.bob]\npublic-key = """\n{pem}"""\n')
+    assert problem.message.startswith("the keys 'alice' and 'bob' are one key")
 
 
 @pytest.mark.parametrize(
