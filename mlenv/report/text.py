@@ -116,7 +116,9 @@ def _in_full(finding: Finding, width: int, *, color: bool) -> Iterator[str]:
 
 
 def _skipped(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    return [(one.check, one.message) for one in findings if one.status is Status.SKIPPED]
+    """A row each: why, and what to do if it should not be so."""
+    skipped = [one for one in findings if one.status is Status.SKIPPED]
+    return [(one.check, f"{one.message} ({one.hint})" if one.hint else one.message) for one in skipped]
 
 
 def _passed(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:

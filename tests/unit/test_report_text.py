@@ -107,6 +107,11 @@ def test_failures_come_first_and_passes_last() -> None:
     assert [line.split()[0] for line in section(text, "passed")] == ["image.manifest", "signature.threshold"]
 
 
+def test_what_to_do_about_a_skipped_check_is_said() -> None:
+    mark = finding("trust.mark", Status.SKIPPED, message="could not be kept", hint="set XDG_STATE_HOME")
+    assert section(render_text(report(mark)), "skipped") == ["  trust.mark  could not be kept (set XDG_STATE_HOME)"]
+
+
 def test_many_passes_of_one_check_are_one_line() -> None:
     layers = [finding(message=f"layer {number}") for number in range(12)]
     text = render_text(report(APPROVED, *layers, PASSED))
