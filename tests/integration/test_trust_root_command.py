@@ -35,6 +35,13 @@ def installed(project: Project) -> Path:
     return project.root.with_name("config") / "mlenv" / "trust.root.json"
 
 
+def install(project: Project, root: bytes) -> None:
+    """Put a root where it is believed."""
+    installed(project).parent.mkdir(parents=True, mode=0o700)
+    installed(project).write_bytes(root)
+    installed(project).chmod(0o644)
+
+
 def done(project: Project, *arguments: str) -> str:
     """What `mlenv trust root ARGUMENTS` says, which must work."""
     result = project.run("trust", "root", *arguments)
@@ -90,8 +97,7 @@ def test_a_lock_is_judged_by_the_policy_of_the_root(owner: Project, locked: Proj
 def test_an_expired_root_judges_nothing_and_can_be_followed(locked: Project) -> None:
     past, later = NOW - timedelta(seconds=1), NOW + timedelta(days=1)
     fields = {"x-mlenv-trust": policy_text(["alice"])}
-    installed(locked).parent.mkdir(parents=True, mode=0o700)
-    installed(locked).write_bytes(root_of_tuf("bob", expires=past, fields=fields))
+    install(locked, root_of_tuf("bob", expires=past, fields=fields))
     sign_at(locked, "alice", NOW)
     assert_refused(
         locked.run("verify", "lock"), status=3, says=["the root expired on ", "get version 2 from its owner"]
@@ -155,7 +161,7 @@ def follower(owner: Project) -> Project:
     }
     for name, data in files.items():
         (owner.root / name).write_bytes(data)
-    done(owner, "update", "1.json", "--initial")
+    install(owner, files["1.json"])
     return owner
 
 
@@ -180,7 +186,7 @@ def test_an_expired_root_on_the_way_is_no_obstacle(follower: Project) -> None:
 
 
 def test_nothing_is_believed_unasked(owner: Project) -> None:
-    make(owner, "1.json", ["alice"], ["alice"])
+    (owner.root / "1.json").write_bytes(root_of_tuf("alice"))
     says = ["no root of trust is installed yet", "mlenv trust root show FILE", "--initial"]
     assert_refused(owner.run("trust", "root", "update", "1.json"), status=3, says=says)
     assert_refused(owner.run("trust", "root", "show"), status=3, says=says)
@@ -241,7 +247,7 @@ WRONG_KEYS = {
 @pytest.mark.parametrize("case", WRONG_KEYS)
 def test_who_cannot_sign(owner: Project, case: str) -> None:
     arguments, status, says = WRONG_KEYS[case]
-    make(owner, "1.json", ["alice"], [])
+    (owner.root / "1.json").write_bytes(root_of_tuf("alice", by=[]))
     result = owner.run("trust", "root", "sign", "1.json", *arguments, "--quiet")
     assert_refused(result, status=status, says=says)
 
@@ -269,13 +275,13 @@ def test_drafts_that_cannot_be(owner: Project, case: str) -> None:
 
 
 def test_a_draft_replaces_no_file(owner: Project) -> None:
-    make(owner, "1.json", ["alice"], ["alice"])
+    (owner.root / "1.json").write_bytes(root_of_tuf("alice"))
     result = owner.run("trust", "root", "new", "trust.toml", "--key=alice.key.pub", "--output=1.json")
     assert_refused(result, status=2, says=["1.json: there is a file already"])
 
 
 def test_a_draft_is_shown_as_one(owner: Project) -> None:
-    make(owner, "1.json", ["alice"], [])
+    (owner.root / "1.json").write_bytes(root_of_tuf("alice", by=[]))
     said = done(owner, "show", "1.json")
     assert "not signed" in said
     assert "not to be trusted: it carries 0 of the 1 signatures that version 1 itself asks for" in said
