@@ -17,12 +17,15 @@ from support.refusals import Project, Result, assert_refused
 from support.signers import policy, signer
 
 from mlenv.model.digest import Digest
+from mlenv.model.lock import Lock
+from mlenv.model.progress import SILENT
 from mlenv.model.report import Status
+from mlenv.sources.trust.bundles import read_bundle
 from mlenv.trust.bundle import Bundle
-from mlenv.trust.judge_provenance import judge_provenance
-from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.keys import KeyType
 from mlenv.trust.slsa import Provenance
+from mlenv.verify.provenance import check_provenance
+from mlenv.verify.target import looking_at
 
 PASSWORD = "correct horse"
 
@@ -83,14 +86,19 @@ def test_what_was_built_is_said_and_signed(locked: Project, tmp_path: Path, kind
     assert mode == 0o644
 
 
-def test_a_policy_believes_its_builder(locked: Project, tmp_path: Path) -> None:
-    assert build(locked, "--key", plain_key(tmp_path)).status == 0
-    bundle = NamedBundle("built.json", (locked.root / "built.json").read_bytes())
-    images = [Digest.parse(locked.image_digest())]
-    lock = Digest.of(locked.lock.read_bytes())
-    trusted = policy("alice", builders=["ci"])
-    findings = judge_provenance(bundle, trusted, "small", lock, images, datetime.now(UTC))
-    assert {one.status for one in findings} == {Status.PASS}, findings
+@pytest.mark.parametrize("output", ["oci:out", "oci-archive:out.tar"])
+def test_a_policy_believes_its_builder(locked: Project, tmp_path: Path, output: str) -> None:
+    done = locked.run("build", "-o", output, "--provenance", "built.json", "--key", str(plain_key(tmp_path)))
+    assert done.status == 0, done.err
+    bundle = read_bundle(locked.root / "built.json")
+    data = locked.lock.read_bytes()
+    lock = Lock.parse(data.decode())
+    transport, _, place = output.partition(":")
+    looked = looking_at(f"{transport}:{locked.root / place}", SILENT)(lock)
+    trusted, now = policy("alice", builders=["ci"]), datetime.now(UTC)
+    assert {one.status for one in check_provenance(bundle, lock, data, looked, trusted, now)} == {Status.PASS}
+    nobody = check_provenance(bundle, lock, data, looked, policy("alice"), now)
+    assert [one.check for one in nobody if one.status is Status.FAIL] == ["provenance.signature"]
 
 
 def test_where_the_image_goes_changes_nothing_that_is_said(locked: Project, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_an_image_base_has_the_digest_of_its_manifest(reference: str, url: str) 
     platform = lock().platforms[0].model_copy(update={"base": base})
     made = provenance(LOCK.model_copy(update={"platforms": (platform,)}), DATA, build())
     assert made.dependencies[1] == Dependency("base/linux/amd64", manifest, url.format(manifest))
+    assert Provenance.parse(made.to_bytes()) == made
 
 
 def test_a_snapshot_of_debian_is_named() -> None:
@@ -201,6 +202,7 @@ WRONG = [
     (f"{DEFINITION}/externalParameters/script", "curl"),
     (f"{DEFINITION}/externalParameters/environment", ...),
     (f"{DEFINITION}/externalParameters/environment", 1),
+    (f"{DEFINITION}/externalParameters/environment", ""),
     (f"{DEFINITION}/externalParameters/platforms", "linux/amd64"),
     (f"{DEFINITION}/externalParameters/platforms", [1]),
     (f"{DEFINITION}/internalParameters", ...),
