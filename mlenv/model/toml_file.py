@@ -96,10 +96,10 @@ _TOML_NAMES |= {dict: "a table"}
 def described(error: ValidationError, table: type[BaseModel]) -> Iterator[Contradiction]:
     """What pydantic found wrong in a `table`, in the words of TOML, without what only follows from something else.
 
-    An array is too short where its items are wrong.
+    An array or a table is too short where something in it is wrong.
     """
     errors = error.errors(include_url=False)
-    inside = {one["loc"][:-1] for one in errors}
+    inside = {one["loc"][:end] for one in errors for end in range(len(one["loc"]))}
     return (_described(one, table) for one in errors if one["type"] != "too_short" or one["loc"] not in inside)
 
 

@@ -39,13 +39,13 @@ def edit_policy(
     where it cannot be written. The file is left as it was on every error.
     """
     path, shown = (trust, str(trust)) if trust is not None else _own_place(environ)
-    if first and trust is None:
+    if not first and not os.path.lexists(path):
+        raise no_policy(shown)
+    if trust is None:
         _make_folder(path.parent)
     target = Path(os.path.realpath(path))
     with _alone(target.parent):
         found = _read(path, shown, by_hand=trust is not None)
-        if found is None and not first:
-            raise no_policy(shown)
         before = TrustPolicy.parse(found.data, filename=shown) if found else None
         edited = edit(found.data.decode() if found else first, shown).encode()
         after = TrustPolicy.parse(edited, filename=shown)
