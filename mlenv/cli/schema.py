@@ -1,4 +1,4 @@
-"""`mlenv schema`: the JSON Schemas of mlenv.toml, mlenv.lock and trust.toml."""
+"""`mlenv schema`: the JSON Schemas of mlenv.toml, mlenv.lock, trust.toml and of reports."""
 
 from enum import StrEnum
 from typing import Annotated

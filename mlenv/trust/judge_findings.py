@@ -62,7 +62,7 @@ def of_bundles(counted: Sequence[Vote], others: Sequence[NoVote], *, reached: bo
 def nobody(refused: Sequence[NoVote], filename: str) -> Iterator[Finding]:
     """No bundle votes for these bytes. What the rule would ask for is not known: nothing says that they are a lock."""
     if refused:
-        message = "no key of the policy has signed this lock"
+        message = "there is no signature of this lock that counts"
         hint = "see what is said of each bundle; `mlenv sign` signs the lock as it is now"
         yield Finding(
             "signature.threshold", Status.FAIL, message, "a signature", _reasons(refused), filename, hint=hint
@@ -73,7 +73,7 @@ def no_rule(environment: str, policy: TrustPolicy, filename: str) -> Finding:
     """An environment that nobody may approve."""
     message = f"the policy has no rule for the environment {environment!r}"
     patterns = listed([repr(one.name) for one in policy.environments], "or")
-    hint = f'add [[environments]] with name = "{environment}" and its approvers to the policy'
+    hint = f"if you are to say who approves it: `mlenv trust add NAME --key FILE --environment {environment}`"
     return Finding("trust.environment", Status.FAIL, message, patterns, environment, filename, Trusted.KEY, hint=hint)
 
 

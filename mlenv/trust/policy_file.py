@@ -25,10 +25,8 @@ class RevocationReason(StrEnum):
 
 
 def _public_key(value: object) -> PublicKey:
-    if isinstance(value, PublicKey):
-        return value
     if not isinstance(value, str):
-        raise InvalidValueError("a public key is PEM text", 'write it as in """-----BEGIN PUBLIC KEY-----…"""')
+        raise InvalidValueError("not a public key as PEM text", 'write """, the lines of the .pub file, and """ again')
     try:
         return PublicKey.parse(value.encode())
     except SigningKeyError as error:
@@ -40,9 +38,7 @@ _AGE = re.compile(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
-def _age(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
+def _age(value: object) -> timedelta:
     match = _AGE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         found = quoted(value if isinstance(value, str) else str(value))

@@ -74,7 +74,7 @@ def _weight(group: tuple[Vote, ...], threshold: int, at_serial: int | None) -> t
 
 
 def _no_approver(one: Vote, rule: EnvironmentRule) -> NoVote:
-    role = "a builder" if one.key.name in rule.builders else "not an approver"
+    role = "a builder and not an approver" if one.key.name in rule.builders else "not an approver"
     approvers = listed(rule.approvers, "or")
     return NoVote(
         one.bundle,

@@ -69,7 +69,7 @@ def vote(bundle: NamedBundle, policy: TrustPolicy, lock: bytes, now: datetime) -
 
 
 def _unknown(bundle: NamedBundle, hint: str, policy: TrustPolicy) -> NoVote:
-    names = [f"{key.name} (sha256:{key.public_key.fingerprint.short}…)" for key in policy.keys]
+    names = [_called(key) for key in policy.keys]
     known = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     fingerprint = f"sha256:{decode(hint).hex()}"
     return NoVote(
@@ -80,6 +80,12 @@ def _unknown(bundle: NamedBundle, hint: str, policy: TrustPolicy) -> NoVote:
         expected=known,
         observed=fingerprint,
     )
+
+
+def _called(key: TrustedKey) -> str:
+    """A key's name and the beginning of its fingerprint, which is the name where a command line gave the key."""
+    short = key.public_key.fingerprint.short
+    return f"sha256:{short}…" if key.name == short else f"{key.name} (sha256:{short}…)"
 
 
 def _signed(bundle: str, key: TrustedKey, envelope: Envelope, lock: bytes, now: datetime) -> Vote | NoVote:

@@ -141,7 +141,7 @@ def test_a_lock_that_was_edited_after_it_was_signed() -> None:
     assert "edited after it was signed" in failed["signature.subjects"].message
     assert failed["signature.subjects"].expected == str(Digest.of(DATA))
     assert failed["signature.subjects"].observed == str(Digest.of(edited))
-    assert failed["signature.threshold"].message == "no key of the policy has signed this lock"
+    assert failed["signature.threshold"].message == "there is no signature of this lock that counts"
     assert "edited after it was signed" in failed["signature.threshold"].observed
 
 
@@ -159,6 +159,12 @@ def test_an_edited_lock_signed_again_by_a_stranger() -> None:
     fingerprint = str(MALLORY.public_key.fingerprint)
     assert failed["trust.key"].message == f"it names a key that the policy does not have: {fingerprint}"
     assert failed["trust.key"].hint.startswith(f"the policy has alice (sha256:{ALICE.public_key.fingerprint.short}…)")
+
+
+def test_keys_of_a_command_line_are_called_by_their_fingerprints() -> None:
+    made = TrustPolicy.of_keys([ALICE.public_key], 1)
+    failed = refused(judge(signed_lock(LOCK, MALLORY), by=made), "trust.key", "signature.threshold")
+    assert failed["trust.key"].expected == f"sha256:{ALICE.public_key.fingerprint.short}…"
 
 
 def test_of_a_large_policy_a_few_names_are_said() -> None:
@@ -405,7 +411,10 @@ def test_a_builder_is_no_approver() -> None:
     failed = refused(
         judge(signed_lock(LOCK, BOB), by=policy("alice", builders=["bob"])), "trust.key", "signature.threshold"
     )
-    assert failed["trust.key"].message == "it is signed by 'bob', who is a builder of the environments '*'"
+    assert (
+        failed["trust.key"].message
+        == "it is signed by 'bob', who is a builder and not an approver of the environments '*'"
+    )
 
 
 def test_the_key_of_another_environments_rule() -> None:

@@ -324,6 +324,12 @@ RULE = 'approvers = ["alice"]\n'
         ),
         (SMALL.replace("PUBLIC KEY", "PRIVATE KEY"), "keys.alice.public-key", "a private key", ".pub"),
         (SMALL.replace("BEGIN", "START"), "keys.alice.public-key", "not a public key", "PEM"),
+        (
+            SMALL.replace(f'"""\n{PEM}"""', "1"),
+            "keys.alice.public-key",
+            "not a public key as PEM text",
+            '.pub file, and """',
+        ),
         (SMALL.replace(PEM, "x"), "keys.alice.public-key", "not a public key", "PEM"),
         (rule_with(name='"[a-z]"'), "environments[0].name", "not a pattern of environment names: '[a-z]'", "with *"),
         (rule_with(name='"Fraud-*"'), "environments[0].name", "not a pattern of environment names", "with *"),
