@@ -1,6 +1,9 @@
 """Provenance is accepted by cosign, and its fields are those of the in-toto and SLSA specifications."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +13,15 @@ from typing import Any
 import jsonschema
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from support.home import CHECKOUT
 from support.refusals import Project
 from support.signers import signer
 from support.small_projects import make_project
 
 from mlenv.trust.bundle import Bundle
 from mlenv.trust.keys import KeyType
+
+PAGE = CHECKOUT / "schema" / "provenance.md"
 
 # in-toto attestation specification v1: spec/v1/resource_descriptor.md, digest_set.md, statement.md.
 URI = {"type": "string", "pattern": "^[a-z][a-z0-9+.-]*:[^ ]+$"}
@@ -146,6 +152,29 @@ def test_cosign_accepts_it_for_the_image(
     done = cosign(built.public(kind), built.bundle(kind), built.manifest)
     assert done.returncode == 0, done.stderr
     assert "Verified OK" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("kind", list(KeyType))
+def test_the_commands_of_the_normative_text(
+    kind: KeyType, built: Built, tmp_path: Path, peer: Callable[[str], Path], require_tool: Callable[[str], Path]
+) -> None:
+    require_tool("jq")
+    (script,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "image").symlink_to(built.project.root / "out")
+    shutil.copy(built.bundle(kind), tmp_path / "provenance.json")
+    path = os.pathsep.join([str(peer("cosign").parent), os.environ["PATH"]])
+    for name, accepted in (("ci", True), ("mallory", False)):
+        shutil.copy(built.public(kind, name), tmp_path / "ci.pub")
+        done = subprocess.run(
+            ["sh", "-eu"],
+            input=script,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == accepted, done.stderr
 
 
 @pytest.mark.parametrize("kind", list(KeyType))
