@@ -20,7 +20,7 @@ app.command("sign", short_help="Sign a root.")(root_owner.sign)
 
 @app.command(short_help="Follow the owner's next root.")
 def update(
-    files: Annotated[list[Path], typer.Argument(metavar="ROOT.json...", help="Every later root, oldest first.")],
+    files: Annotated[list[Path], typer.Argument(metavar="ROOT.json", help="Every later root, oldest first.")],
     initial: Annotated[
         bool, typer.Option("--initial", help="Believe the first of them: there is no root of trust here yet.")
     ] = False,
