@@ -1,23 +1,21 @@
 """`mlenv sign`: approve a lock."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlenv.cli.authority import TrustOption
+from mlenv.cli.durations import parse_expires
 from mlenv.cli.options import MANIFEST, JsonOption, LockOption, ManifestOption, QuietOption, VerboseOption, lock_path
 from mlenv.cli.terminal import Terminal
-from mlenv.errors import UsageError
 
 if TYPE_CHECKING:
     from mlenv.model.lock import Lock
     from mlenv.signing.sign import Signed
     from mlenv.trust.keys import Signer
-
-LONGEST = timedelta(days=3660)
 
 KeyOption = Annotated[
     str | None,
@@ -113,29 +111,12 @@ def sign_file(
         signer,
         now=now,
         name=name,
-        terms=Terms(_duration(expires), serial),
+        terms=Terms(parse_expires(expires) if expires is not None else None, serial),
         policy=found.policy if found else None,
         seen=mark.serial if mark else 0,
     )
     _tell(terminal, signed)
     return signed
-
-
-def _duration(text: str | None) -> timedelta | None:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 -- as above
-
-    from mlenv.trust.policy_file import Age  # noqa: PLC0415 -- as above
-
-    if text is None:
-        return None
-    try:
-        found: timedelta = TypeAdapter(Age).validate_python(text)
-    except ValidationError:
-        hint = "write hours, days or weeks: 24h, 90d, 52w"
-        raise UsageError(f"--expires {text[:40]!r} is no length of time", hint=hint) from None
-    if found > LONGEST:
-        raise UsageError(f"--expires {text} is longer than {LONGEST.days} days", hint="sign again before it ends")
-    return found
 
 
 def signature_summary(signed: "Signed") -> dict[str, object]:
