@@ -65,13 +65,23 @@ def test_one_key_has_one_fingerprint_however_it_is_written() -> None:
     head = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
     compressed = bytes.fromhex("3039") + head + bytes.fromhex("032200") + bytes([2 + numbers.y % 2]) + point
     whole = point + numbers.y.to_bytes(32, "big")
-    hybrid = bytes.fromhex("3059") + head + bytes.fromhex("034200") + bytes([6 + numbers.y % 2]) + whole
 
     assert compressed != plain.spki
     assert PublicKey.parse(pem(compressed)) == plain
     assert PublicKey.parse(pem(compressed)).fingerprint == plain.fingerprint
-    assert identity(pem(hybrid)) in (plain, None)
     assert identity(pem(explicit(whole))) in (plain, None)
+
+
+def test_a_hybrid_point_is_refused_for_it_is_one_bit_from_the_plain_one() -> None:
+    numbers = ec.derive_private_key(3, ec.SECP256R1()).public_key().public_numbers()
+    plain = PublicKey.parse(public_pem(ec.derive_private_key(3, ec.SECP256R1()))).spki
+
+    hybrid = plain.replace(b"\x04" + numbers.x.to_bytes(32, "big"), b"\x06" + numbers.x.to_bytes(32, "big"))
+    hybrid_odd = hybrid.replace(b"\x06" + numbers.x.to_bytes(32, "big"), b"\x07" + numbers.x.to_bytes(32, "big"))
+
+    assert len({plain, hybrid, hybrid_odd}) == 3
+    assert identity(pem(hybrid)) is None
+    assert identity(pem(hybrid_odd)) is None
 
 
 def identity(data: bytes) -> PublicKey | None:
