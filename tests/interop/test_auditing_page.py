@@ -16,6 +16,7 @@ from support.refusals import Project
 from support.signers import signed, signer, statement
 from support.small_projects import make_project
 
+from mlenv.model.canonical import canonical_json
 from mlenv.model.lock import Lock
 from mlenv.model.manifest import Environment
 from mlenv.model.platform import Platform
@@ -131,9 +132,21 @@ def test_a_lock_with_crlf_fails(tmp_path: Path, lock: Lock) -> None:
 def test_a_lock_that_is_one_of_two_fails(tmp_path: Path, lock: Lock) -> None:
     both = json.loads(payload(lock))
     both["subject"].append({"name": "mlenv.lock", "digest": {"sha256": "00" * 32}})
-    lay_out(tmp_path, json.dumps(both).encode())
+    lay_out(tmp_path, canonical_json(both))
 
     assert_fails_at("test ", follow(tmp_path, OPENSSL))
+
+
+def test_a_statement_that_says_two_things_fails(tmp_path: Path, lock: Lock) -> None:
+    words = payload(lock)
+    twice = words.replace(b'"serial":7', b'"serial":9,"serial":7')
+    assert twice != words
+    for said in (twice, words + b"{}", words + b"\n"):
+        lay_out(tmp_path, said)
+        done = follow(tmp_path, OPENSSL)
+        assert done.returncode != 0
+        assert "cmp" in done.stderr
+        assert "_type" not in done.stderr
 
 
 @pytest.mark.parametrize("kind", [["RSA"], ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"]], ids=["RSA", "P-384"])
@@ -252,7 +265,7 @@ def test_a_lock_that_names_another_image_fails(audited: Path) -> None:
     assert base  # a digest that the lock names at another place is none of an image
     for digest in (base.hex, other):
         subjects["subject"][1]["digest"]["sha256"] = digest
-        lay_out(audited, json.dumps(subjects).encode())
+        lay_out(audited, canonical_json(subjects))
         assert follow(audited, OPENSSL).returncode == 0
         done = follow(audited, OPENSSL, IMAGE)
         assert done.returncode != 0
