@@ -21,9 +21,7 @@ app = typer.Typer(help="Make or show the keys that sign.", no_args_is_help=True)
 @app.command(short_help="Make a new key.")
 def generate(
     *,
-    kind: Annotated[
-        str, typer.Option("--type", metavar="ecdsa-p256|ed25519", help="The kind of key; cosign reads both.")
-    ] = "ecdsa-p256",
+    kind: Annotated[str, typer.Option("--type", metavar="ecdsa-p256|ed25519", help="The kind of key.")] = "ecdsa-p256",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The private key; the public one is FILE.pub.")
     ] = Path("mlenv.key"),

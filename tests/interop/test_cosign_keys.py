@@ -1,4 +1,4 @@
-"""Key files of cosign and openssl sign here, and ours sign there."""
+"""Key files of cosign and openssl sign here, cosign imports ours, and openssl signs as a program."""
 
 import os
 import subprocess
@@ -86,7 +86,7 @@ def test_a_key_that_cosign_imported(
 
 
 @pytest.mark.parametrize("kind", KeyType)
-def test_cosign_signs_with_a_key_of_ours(folder: Project, peer: Finder, kind: KeyType) -> None:
+def test_cosign_imports_a_key_of_ours(folder: Project, peer: Finder, kind: KeyType) -> None:
     """cosign takes encrypted keys in its own form alone; into that it imports a decrypted one."""
     assert folder.run("keys", "generate", "--type", kind, "-o", "our.key", environ=PASSWORD).status == 0
     private = load_pem_private_key((folder.root / "our.key").read_bytes(), PASSPHRASE.encode())
