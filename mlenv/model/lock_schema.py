@@ -11,4 +11,4 @@ SCHEMA_ID = "https://mlenv.dev/schema/mlenv.lock.schema.json"
 def lock_schema() -> dict[str, Any]:
     """The schema as a JSON value."""
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": SCHEMA_ID, "title": "mlenv.lock"}
-    return {**head, **plain_schema(Lock.model_json_schema(mode="serialization"))}
+    return {**head, **plain_schema(Lock, "serialization")}

@@ -64,7 +64,6 @@ class Table(BaseModel):
         extra="forbid",
         alias_generator=_kebab,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
 

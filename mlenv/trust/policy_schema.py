@@ -11,4 +11,4 @@ SCHEMA_ID = "https://mlenv.dev/schema/mlenv.trust.schema.json"
 def trust_schema() -> dict[str, Any]:
     """The schema as a JSON value."""
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "$id": SCHEMA_ID, "title": "trust.toml"}
-    return {**head, **plain_schema(PolicyFile.model_json_schema())}
+    return {**head, **plain_schema(PolicyFile)}
