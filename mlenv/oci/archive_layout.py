@@ -121,7 +121,11 @@ def _places(path: Path, file: BinaryIO) -> dict[str, _Place]:
     try:
         return _listed(file, length)
     except RefusedError as error:
-        raise RefusedError(f"not an archive to rely on: {error.problems[0].message}", where=str(path)) from None
+        raise RefusedError(
+            f"not an archive to rely on: {error.problems[0].message}",
+            where=str(path),
+            hint="write it again, for instance with `mlenv build -o oci-archive:FILE`",
+        ) from None
 
 
 def _listed(file: BinaryIO, length: int) -> dict[str, _Place]:

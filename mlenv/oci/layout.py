@@ -170,7 +170,7 @@ def _open_regular(path: Path) -> Iterator[BinaryIO]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise RefusedError("not a plain file", where=str(path))
+        raise RefusedError("not a plain file", where=str(path), hint="put the file itself there")
     with open(descriptor, "rb") as file:  # noqa: PTH123 -- it is open already
         yield file
 

@@ -48,10 +48,9 @@ class Place:
         return replace(self._finding(check, Status.SKIPPED, message, at, "", "", ""), severity=Severity.NOTE)
 
     def wrong(self, check: str, problem: Problem) -> Finding:
-        """What is wrong with the thing itself."""
-        return Finding(
-            check, Status.FAIL, self.label + problem.message, source=problem.where or self.name, trusted=self.trusted
-        )
+        """What is wrong with the thing itself; the problem's place ends with the part that it is about."""
+        source = f"{self.name} {problem.where.rpartition(': ')[2]}" if problem.where else self.name
+        return Finding(check, Status.FAIL, self.label + problem.message, source=source, trusted=self.trusted)
 
     def _finding(
         self, check: str, status: Status, message: str, at: Digest | None, expected: object, observed: object, hint: str

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 _CHUNK = 1 << 20
+_DAMAGED = "the engine's storage may be damaged or changed: remove the image there, and load it again"
 _ON_DISK = "/var/tmp"  # noqa: S108 -- /tmp is often in memory, where an image of some gigabytes has no place
 
 
@@ -47,7 +48,7 @@ def look_at_engine(target: Target, progress: Progress = SILENT) -> ImageEvidence
                 observation = _observe(ArchiveLayout(Path(place), file), identity, progress)
                 return ImageEvidence(place, observation, Trusted.ENGINE)
             except RefusedError as error:
-                unread = error.problems[0]
+                unread = Problem(f"what the engine handed out: {error.problems[0].message}", place, _DAMAGED)
     return ImageEvidence(place, Observation(), Trusted.ENGINE, unread=unread)
 
 
@@ -83,7 +84,7 @@ def _save(client: "DockerClient", identity: Digest, file: IO[bytes], progress: P
         return Problem(
             f"the engine did not hand the image out: {' '.join(reason.split())[:300]}",
             place,
-            "the engine's storage may be damaged or changed: remove the image there, and load it again",
+            _DAMAGED,
         )
     finally:
         task.finish()
