@@ -1,6 +1,6 @@
 """The provenance of an image that was compared with a lock: whether a trusted builder says that it built just this."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mlenv.model.digest import Digest
@@ -9,6 +9,18 @@ from mlenv.model.report import Finding, Status
 from mlenv.trust.judge_provenance import judge_provenance
 from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.policy import TrustPolicy
+
+
+def with_provenance(
+    look: Callable[[Lock], list[Finding]], bundle: NamedBundle, data: bytes, policy: TrustPolicy, now: datetime
+) -> Callable[[Lock], list[Finding]]:
+    """A look at an image, and then at what its provenance says of what was found."""
+
+    def look_and_judge(lock: Lock) -> list[Finding]:
+        looked = look(lock)
+        return [*looked, *check_provenance(bundle, lock, data, looked, policy, now)]
+
+    return look_and_judge
 
 
 def check_provenance(
