@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.programs import require_root
 from support.refusals import Project, Result, assert_refused
+from support.roots import root_of_tuf
 from support.signers import signer
 
 from mlenv.model.digest import Digest
@@ -226,12 +227,17 @@ def test_a_policy_that_is_wrong_or_not_believed_is_not_edited(user: User) -> Non
 def test_a_signed_root_is_not_edited(user: User) -> None:
     user.folder.mkdir(parents=True)
     root = user.folder / "trust.root.json"
-    root.write_text("{}")
+    root.write_bytes(root_of_tuf("alice", expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)))
+    root.chmod(0o644)
+    before = root.read_bytes()
     for command in (("add", "bob", "--key", user.key("bob")), ("revoke", "alice")):
         result = user.trust(*command)
         assert_refused(result, status=3, says=["a signed root of trust cannot be edited", "signs a new root"])
-    assert root.read_text() == "{}"
+    assert root.read_bytes() == before
     assert not user.policy.exists()
+    assert user.trust("list").out.startswith(f"{root} (a signed root)\n\nKEY ")
+    assert json.loads(user.trust("list", "--json").out)["root"] is True
+    assert user.trust("check").status == 0
 
 
 def test_another_file_by_option_or_variable(user: User, project: Project) -> None:

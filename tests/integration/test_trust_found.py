@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.programs import require_root
 from support.refusals import Project, assert_refused
-from support.signers import signer
+from support.roots import root_of_tuf
+from support.signers import NOW, signer
 
 from mlenv.errors import MlenvError, SigningKeyError, TrustPolicyError, UsageError
 from mlenv.sources.trust.policies import Trust, find_trust
@@ -113,6 +115,17 @@ def test_a_root_is_known_by_its_content(place: Place, tmp_path: Path, variable: 
     path = write(place.usual.with_name("trust.root.json") if variable == "usual" else tmp_path / "any", ' \n{"a": 1}')
     environ = {"MLENV_TRUST": str(path)} if variable == "variable" else {}
     assert "TOML" not in place.refused(environ, trust=path if variable == "option" else None)
+
+
+def test_a_root_that_holds_and_one_that_has_expired(place: Place, tmp_path: Path) -> None:
+    root = tmp_path / "any.json"
+    root.write_bytes(root_of_tuf("alice", expires=NOW + timedelta(days=1)))
+    found = find_trust({}, place.lock, trust=root, now=NOW)
+    assert names(found) == ["alice"]
+    assert found is not None
+    assert found.root
+    with pytest.raises(TrustPolicyError, match="expired"):
+        find_trust({}, place.lock, trust=root, now=NOW + timedelta(days=2))
 
 
 def test_a_file_called_root_that_is_none(place: Place) -> None:
@@ -296,7 +309,7 @@ def test_a_key_named_twice_counts_once(place: Place, tmp_path: Path) -> None:
     alice = key_file(tmp_path, "alice")
     copy = write(tmp_path / "copy.pub", alice.read_text())
     assert by_keys(place, alice, copy).source == by_keys(place, alice).source
-    with pytest.raises(UsageError, match="--threshold 2 can never be reached: --key names 1 key, 2 times named"):
+    with pytest.raises(UsageError, match="--threshold 2 can never be reached: --key names 1 different key"):
         by_keys(place, alice, copy, threshold=2)
 
 
@@ -306,7 +319,7 @@ def test_options_that_do_not_go_together(place: Place, tmp_path: Path) -> None:
         find_trust({}, place.lock, keys=[alice], trust=place.usual)
     with pytest.raises(UsageError, match="--threshold counts the keys of --key, and there are none"):
         find_trust({}, place.lock, threshold=1)
-    with pytest.raises(UsageError, match="can never be reached: --key names 1 key"):
+    with pytest.raises(UsageError, match="can never be reached: --key names 1 different key"):
         by_keys(place, alice, threshold=2)
     for threshold in (0, -1):
         with pytest.raises(UsageError, match="would accept what nobody signed"):

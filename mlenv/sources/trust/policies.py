@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from mlenv.errors import SigningKeyError, TrustPolicyError, UsageError
+from mlenv.errors import SigningKeyError, UsageError
 from mlenv.sources.trust.folders import configuration_folder
 from mlenv.sources.trust.policy_files import PolicyBytes, policy_in_folder, read_by_hand, read_guarded
 from mlenv.sources.trust.trees import refuse_inside_tree
@@ -107,12 +107,9 @@ def _of_keys(paths: Sequence[Path], threshold: int) -> Trust:
     if threshold < 1:
         raise UsageError(f"--threshold {threshold} would accept what nobody signed", hint="give 1 or more")
     if threshold > len(keys):
-        there = f"{len(keys)} key{'s' * (len(keys) != 1)}"
-        again = f", {len(paths)} times named," if len(paths) > len(keys) else ""
-        raise UsageError(
-            f"--threshold {threshold} can never be reached: --key names {there}{again}",
-            hint="name more different keys with --key, or lower --threshold",
-        )
+        there = f"{len(keys)} different key{'s' * (len(keys) != 1)}"
+        hint = "name further keys with --key, or lower --threshold"
+        raise UsageError(f"--threshold {threshold} can never be reached: --key names {there}", hint=hint)
     shown = " ".join(f"--key {path}" for path in paths) + (f" --threshold {threshold}" if threshold > 1 else "")
     source = "keys:" + ",".join(sorted(key.fingerprint.hex for key in keys))
     return Trust(TrustPolicy.of_keys(keys, threshold), source, shown)
@@ -125,8 +122,6 @@ def _of_file(found: PolicyBytes, now: datetime) -> Trust:
         policy = load_root_policy(found.data, now, found.shown)
     else:
         policy = TrustPolicy.parse(found.data, filename=found.shown)
-    if not policy.environments:
-        raise TrustPolicyError("the policy has no rule", where=found.shown, hint="add one with `mlenv trust add`")
     # A path need not be UTF-8, and the file of the marks is.
     source = str(found.path).encode(errors="surrogateescape").decode(errors="backslashreplace")
     return Trust(policy, source, found.shown, found.path, found.is_root)
