@@ -71,7 +71,12 @@ def test_another_image_under_the_name(
     all_engines: Engine, project: Project, name: str, tiny_image: Path, require_tool: Finder
 ) -> None:
     archive = project.root.parent / "another.tar"
-    skopeo = [require_tool("skopeo"), "copy", f"oci:{tiny_image}", f"docker-archive:{archive}:mlenv-test/tiny:1"]
+    skopeo: list[str | Path] = [
+        require_tool("skopeo"),
+        "copy",
+        f"oci:{tiny_image}",
+        f"docker-archive:{archive}:mlenv-test/tiny:1",
+    ]
     archive.unlink(missing_ok=True)
     subprocess.run(skopeo, check=True, capture_output=True)
     all_engines.load(archive)
@@ -118,10 +123,9 @@ def test_an_edit_in_the_engines_own_storage(all_engines: Engine, project: Projec
         path.write_bytes(whole)
     assert report["exit_status"] in (1, 4)
     (said,) = messages(report)
-    if all_engines.store == "classic":
-        assert "the engine did not hand the image out: file integrity checksum failed" in said
-    else:
-        assert "layer 3 (wheels demo)" in said
+    noticed = "file integrity checksum failed" if all_engines.store == "classic" else "digest"
+    assert said.startswith("the engine did not hand the image out: ")
+    assert noticed in said
     assert verify(project, name)["exit_status"] == 0
 
 
@@ -183,7 +187,7 @@ def test_what_skopeo_copied_passes_unless_it_packed_the_layers_anew(
         ([], f"oci-archive:{tmp_path}/x.tar"),
         (["--dest-compress", "--dest-compress-format", "zstd"], f"oci:{tmp_path}/zstd"),
     ):
-        copy = [skopeo, "copy", *options, f"oci:{project.root}/out:1", f"{target}:1"]
+        copy: list[str | Path] = [skopeo, "copy", *options, f"oci:{project.root}/out:1", f"{target}:1"]
         subprocess.run(copy, check=True, capture_output=True)
     for target in (f"oci:{tmp_path}/layout", f"oci-archive:{tmp_path}/x.tar:1"):
         assert project.run("verify", target, "--no-signature").status == 0

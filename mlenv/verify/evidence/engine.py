@@ -18,6 +18,7 @@ from mlenv.errors import Problem, RefusedError, UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress
 from mlenv.model.report import Trusted
+from mlenv.model.strict_json import parse_json, shown
 from mlenv.oci.archive_layout import ArchiveLayout
 from mlenv.oci.disk import is_full
 from mlenv.oci.docker_archive import observe_docker_archive
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 _CHUNK = 1 << 20
+_LAST = 8 << 10  # bytes at the end of what an engine sent
 _DAMAGED = "the engine's storage may be damaged or changed: remove the image there, and load it again"
 _ON_DISK = "/var/tmp"  # noqa: S108 -- /tmp is often in memory, where an image of some gigabytes has no place
 
@@ -79,16 +81,30 @@ def _save(client: "DockerClient", identity: Digest, file: IO[bytes], progress: P
             file.write(chunk)
             task.advance(len(chunk))
         file.flush()
-    except (docker.errors.APIError, requests.exceptions.ChunkedEncodingError) as error:
-        reason = str(getattr(error, "explanation", None) or "it ended in the middle")
-        return Problem(
-            f"the engine did not hand the image out: {' '.join(reason.split())[:300]}",
-            place,
-            _DAMAGED,
-        )
+        failure = _failure_at_end(file)
+    except docker.errors.APIError as error:
+        failure = str(error.explanation or error)
+    except requests.exceptions.ChunkedEncodingError:
+        failure = "it ended in the middle"
     finally:
         task.finish()
-    return None
+    return _not_handed_out(failure, place) if failure else None
+
+
+def _failure_at_end(file: IO[bytes]) -> str:
+    """What an engine that had begun to send a tar says at its end, as a line of JSON, when it can't go on."""
+    file.seek(max(file.seek(0, os.SEEK_END) - _LAST, 0))
+    _, found, line = file.read().rpartition(b'{"errorDetail"')
+    if not found:
+        return ""
+    try:
+        return str(parse_json(found + line.strip())["error"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _not_handed_out(reason: str, place: str) -> Problem:
+    return Problem(f"the engine did not hand the image out: {shown(' '.join(reason.split()), 300)}", place, _DAMAGED)
 
 
 def _observe(archive: ArchiveLayout, identity: Digest, progress: Progress) -> Observation:
