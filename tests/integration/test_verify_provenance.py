@@ -66,7 +66,7 @@ def test_provenance_of_what_was_built_out_of_another_lock(built: Project) -> Non
     sign_at(built, "alice", NOW, serial=2)
     build(built, "builder")
     (built.root / "provenance.json").write_bytes(other)
-    result = built.run(*ASKING)
+    result = built.run("verify", "oci:out:2", *ASKING[2:])
     assert result.status == 3
     assert {"provenance.lock", "provenance.image"} <= failures(result).keys()
 
