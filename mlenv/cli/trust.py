@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlenv.cli import trust_edit, trust_root
+from mlenv.cli import trust_add, trust_revoke, trust_root
 from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.terminal import Terminal
-from mlenv.cli.trust_edit import PolicyOption
+from mlenv.cli.trust_add import PolicyOption
 from mlenv.errors import TrustPolicyError
 
 if TYPE_CHECKING:
     from mlenv.sources.trust.policies import Trust
 
 app = typer.Typer(help="Say whose approval of a lock counts, and see what you said.", no_args_is_help=True)
-app.command("add", short_help="Trust a key.")(trust_edit.add)
-app.command("revoke", short_help="No longer trust a key.")(trust_edit.revoke)
+app.command("add", short_help="Trust a key.")(trust_add.add)
+app.command("revoke", short_help="No longer trust a key.")(trust_revoke.revoke)
 app.add_typer(trust_root.app, name="root", short_help="Make, sign or follow a signed policy.")
 
 
