@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mlenv.model.report import Report as Report
     from mlenv.model.report import Status as Status
     from mlenv.trust.bundle import Bundle as Bundle
-    from mlenv.trust.judge import Mark as Mark
+    from mlenv.trust.judgement import Mark as Mark
     from mlenv.trust.keys import PublicKey as PublicKey
     from mlenv.trust.keys import Signer as Signer
     from mlenv.trust.policy import TrustPolicy as TrustPolicy
@@ -62,7 +62,7 @@ _WHERE = {
     "Lock": "mlenv.model.lock",
     "LockFormatError": "mlenv.errors",
     "ManifestError": "mlenv.errors",
-    "Mark": "mlenv.trust.judge",
+    "Mark": "mlenv.trust.judgement",
     "MlenvError": "mlenv.errors",
     "Platform": "mlenv.model.platform",
     "Problem": "mlenv.errors",

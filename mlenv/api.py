@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlenv.model.report import Report
     from mlenv.sources.trust.private_keys import FileKey
     from mlenv.trust.bundle import Bundle
-    from mlenv.trust.judge import Mark
+    from mlenv.trust.judgement import Mark
     from mlenv.trust.keys import Signer
     from mlenv.trust.policy import TrustPolicy
 
@@ -149,7 +149,8 @@ def verify(
     """
     from datetime import UTC, datetime
 
-    from mlenv.trust.judge import NamedBundle, judge_lock
+    from mlenv.trust.judge import judge_lock
+    from mlenv.trust.judgement import NamedBundle
     from mlenv.verify.target import looking_at
     from mlenv.verify.verify import report_on
 

@@ -14,14 +14,13 @@ from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
 from mlenv.sources.trust.bundles import bundle_path, read_bundles, write_bundle
 from mlenv.trust.bundle import Bundle
-from mlenv.trust.judge import NamedBundle
+from mlenv.trust.freshness import TOLERANCE
+from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.keys import PublicKey, Signer
 from mlenv.trust.policy import TrustPolicy
 from mlenv.trust.statement import LockStatement, lock_subjects
 
 VALIDITY = timedelta(days=365)
-CLOCK_TOLERANCE = timedelta(minutes=5)
-LARGEST_SERIAL = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,12 @@ def new_statement(
             hint="add `mlenv.lock -text` to .gitattributes and check the file out again",
         )
     now = now.replace(microsecond=0)
-    subjects = lock_subjects(lock, data)
-    return LockStatement(subjects, lock.environment.name, serial, now, now + (expires or VALIDITY), policy)
+    try:
+        return LockStatement(
+            lock_subjects(lock, data), lock.environment.name, serial, now, now + (expires or VALIDITY), policy
+        )
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"that can't be signed: {error}", hint="choose another serial, expiry or name") from None
 
 
 def signed(payload: bytes, signer: Signer) -> Bundle:
@@ -174,7 +177,7 @@ def _check_joined(newest: _Earlier, lock: Lock, now: datetime) -> None:
     said = newest.statement
     if said.environment != lock.environment.name:
         reason = f"it is about the environment {said.environment}"
-    elif said.issued_at > now + CLOCK_TOLERANCE:
+    elif said.issued_at > now + TOLERANCE:
         reason = f"it was issued in the future, {said.issued_at:%Y-%m-%d %H:%M:%S} UTC"
     elif said.expires > said.issued_at + VALIDITY:
         reason = f"it holds for more than {VALIDITY.days} days"
@@ -193,7 +196,4 @@ def _serial(terms: Terms, highest: int) -> int:
             f"the serial {terms.serial} is not higher than {highest}, which was used already",
             hint=f"leave --serial out, or use {highest + 1} or more",
         )
-    serial = highest + 1 if terms.serial is None else terms.serial
-    if not 1 <= serial <= LARGEST_SERIAL:
-        raise UsageError(f"{serial} is no serial", hint="use a number from 1 to 2^53 - 1")
-    return serial
+    return highest + 1 if terms.serial is None else terms.serial

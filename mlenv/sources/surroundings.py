@@ -36,5 +36,9 @@ class Surroundings:
 
     @classmethod
     def of_this_process(cls, project: Path, *, progress: Progress = SILENT, offline: bool = False) -> Self:
-        """The process's own environment variables, the system's clock, the user's cache."""
-        return cls(project, Cache(default_root()), dict(os.environ), datetime.now(UTC), progress, offline)
+        """The process's own environment variables, the system's clock, the user's cache.
+
+        Variables of keys are left out: uv and whatever else is started has no use for them.
+        """
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("MLENV_KEY")}
+        return cls(project, Cache(default_root()), environ, datetime.now(UTC), progress, offline)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from mlenv.errors import MlenvError
+from mlenv.errors import UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
 from mlenv.model.report import Finding, Report, Severity, Status, Trusted
@@ -13,7 +13,8 @@ from mlenv.sources.lock_file import parse_lock
 from mlenv.sources.trust.bundles import read_bundles
 from mlenv.sources.trust.policies import Trust
 from mlenv.sources.trust.serials import Serials
-from mlenv.trust.judge import Approval, Judgement, Mark, judge_lock
+from mlenv.trust.judge import judge_lock
+from mlenv.trust.judgement import Approval, Judgement, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,16 @@ def approval_facts(approval: Approval) -> dict[str, str]:
 
 
 def _remember(approval: Approval, lock: Digest, authority: Authority) -> list[Finding]:
-    """Keep the serial. Where nothing can be kept this lock is as good as before; only a later replay goes unnoticed."""
+    """Keep the serial. Where nothing can be kept this lock is as good as before; only a later replay goes unnoticed.
+
+    SignatureError where another process has just accepted another lock under that serial.
+    """
     statement = approval.statement
     try:
         authority.serials.raise_mark(
             authority.trust.source, statement.environment, Mark(statement.serial, lock, authority.now)
         )
-    except MlenvError as error:
+    except UnavailableError as error:
         return [
             Finding(
                 "trust.mark",

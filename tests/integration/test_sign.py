@@ -191,7 +191,7 @@ def test_a_lock_with_crlf_is_not_signed(locked: Project, keys: Path) -> None:
         (("--expires", "0d"), "--expires '0d' is no length of time"),
         (("--expires", "99999d"), "is longer than"),
         (("--serial", "0"), "--serial"),
-        (("--serial", str(2**53)), "is no serial"),
+        (("--serial", str(2**53)), "the serial is not in the range"),
     ],
 )
 def test_terms_that_make_no_sense(locked: Project, keys: Path, arguments: tuple[str, str], says: str) -> None:
