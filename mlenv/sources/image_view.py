@@ -1,19 +1,16 @@
 """An image in a layout or an archive, as a person wants to see it."""
 
-import tarfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from mlenv.errors import RefusedError, UnavailableError, UsageError
 from mlenv.model.digest import Digest
+from mlenv.oci.archive_layout import ArchiveLayout
 from mlenv.oci.descriptor import REF_NAME, Descriptor
 from mlenv.oci.image import ImageConfig, ImageIndex, ImageManifest, parse_manifest
 from mlenv.oci.layout import Layout
 from mlenv.oci.reference import Target, Transport
-
-_LIMIT = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +54,25 @@ def view_image(target: Target) -> list[ImageView]:
         raise UsageError(
             f"cannot look into {target}", hint="name oci:DIR[:TAG] or oci-archive:FILE; `mlenv build` writes either"
         )
-    if target.transport is Transport.OCI:
-        layout = Layout(target.path)
-        return _views(layout.find(target.tag), layout.read_blob)
-    return _in_archive(target.path, target.tag)
-
-
-def _in_archive(path: Path, tag: str) -> list[ImageView]:
     try:
-        with tarfile.open(path, "r:") as tar:
-
-            def member(name: str) -> bytes:
-                file = tar.extractfile(name)
-                return file.read(_LIMIT) if file is not None else b""
-
-            def blob(digest: Digest) -> bytes:
-                data = member(f"blobs/sha256/{digest.hex}")
-                if Digest.of(data) != digest:
-                    raise RefusedError(f"the blob {digest} has other bytes", where=str(path))
-                return data
-
-            entries = ImageIndex.parse(member("index.json")).manifests
-            found = [one for one in entries if not tag or one.annotations.get(REF_NAME) == tag]
-            return [view for entry in found for view in _views(entry, blob)]
-    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+        if target.transport is Transport.OCI:
+            return _in_layout(Layout(target.path), target.tag)
+        with ArchiveLayout.open(target.path) as archive:
+            return _in_layout(archive, target.tag)
+    except OSError as error:
         raise UnavailableError(
-            f"not an OCI archive: {error}", where=str(path), hint="`mlenv build -o oci-archive:FILE` writes one"
+            f"cannot read {error.filename}: {error.strerror}",
+            where=str(target),
+            hint="`mlenv build` writes the whole image again",
         ) from None
+    except ValueError as error:
+        raise RefusedError(
+            f"not an image: {error}", where=str(target), hint="see `mlenv verify` for all that is wrong with it"
+        ) from None
+
+
+def _in_layout(layout: Layout, tag: str) -> list[ImageView]:
+    return _views(layout.find(tag), layout.read_blob)
 
 
 def _views(entry: Descriptor, blob: Callable[[Digest], bytes]) -> list[ImageView]:
