@@ -20,6 +20,7 @@ from mlenv.oci.tar_reader import TarEntry, TarKind, TarReader
 
 _PADDING = 1 << 20  # bytes of zeros after the end of a tar; GNU tar writes up to 10 KiB
 _BUFFER = 1 << 18
+_FILES = 100_000  # entries of a tar that are remembered; an image has a few hundred blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,9 @@ def _places(path: Path, file: BinaryIO) -> dict[str, _Place]:
 def _listed(file: BinaryIO, length: int) -> dict[str, _Place]:
     found: dict[str, _Place] = {}
     reader = TarReader(file)
-    for entry in reader:
+    for count, entry in enumerate(reader):
+        if count == _FILES:
+            raise RefusedError(f"the tar has more than {_FILES} entries")
         start, size = file.tell(), reader.leave()
         if start + size > length:
             raise RefusedError("the tar is truncated")

@@ -20,6 +20,7 @@ from mlenv.oci.observed import Observation, ObservedBlob, ObservedImage, Observe
 _COMPRESSION = {OCI_LAYER: PLAIN, OCI_LAYER_GZIP: GZIP, OCI_LAYER_ZSTD: ZSTD}
 _INDEXES = 4  # index in index in index: deeper than anybody writes
 _DOCUMENTS = 1000  # manifests and indexes below one entry; real indexes have a dozen
+_ALL_DOCUMENTS = 16 << 20  # bytes of them all, configs included; a manifest has a few thousand
 
 Blob = TypeVar("Blob", bound=ObservedBlob)
 
@@ -60,6 +61,7 @@ class _Documents:
     indexes: list[ObservedBlob] = field(default_factory=list)
     images: list[ObservedImage] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    taken: int = 0  # bytes of documents so far
 
     def say(self, digest: Digest, message: str) -> None:
         self.problems.append(problem(self.layout, digest, message))
@@ -89,8 +91,8 @@ class _Documents:
             if depth == _INDEXES:
                 self.say(digest, "indexes are nested too deeply")
                 return
-            if len(self.indexes) + len(self.images) >= _DOCUMENTS:
-                self.say(digest, f"there are more than {_DOCUMENTS} manifests")
+            if len(self.indexes) + len(self.images) >= _DOCUMENTS or self.taken >= _ALL_DOCUMENTS:
+                self.say(digest, f"more than {_DOCUMENTS} manifests, or {_ALL_DOCUMENTS >> 20} MiB of them")
                 return
             self.read(entry, depth + 1)
 
@@ -111,6 +113,7 @@ class _Documents:
         try:
             with self.layout.open_file(blob_name(named.digest)) as file:
                 data = file.read(LIMIT + 1)
+            self.taken += len(data)
             if len(data) > LIMIT:
                 raise RefusedError(f"the blob is larger than {LIMIT} bytes, which no document needs")
         except (MlenvError, OSError) as error:

@@ -419,6 +419,16 @@ def test_a_layer_that_grows_without_end_is_refused_in_flat_memory(
     assert len(found["image.layer"]) == 1
 
 
+def test_an_index_that_names_a_large_manifest_again_and_again_is_not_read_to_its_end(tmp_path: Path) -> None:
+    image = make_locked_image(tmp_path / "image", BOTH)
+    manifest = image.manifest() | {"annotations": {"long": "x" * (3 << 20)}}
+    described = blob(image.folder, json.dumps(manifest).encode(), MANIFEST_TYPE)
+    offer_index(image, [*entries(image), *[described] * 500])
+    found = failures(check(image))
+    assert found["image.format"] == ["more than 1000 manifests, or 16 MiB of them"]
+    assert len(found["image.extra"]) == 6
+
+
 def test_a_locked_layer_whose_tar_is_another_one(image: LockedImage) -> None:
     one = image.lock.platforms[0]
     layers = (*one.layers[:3], one.layers[3].model_copy(update={"diff_id": one.image.config}))

@@ -16,6 +16,7 @@ from support.made_images import tar_of
 
 from mlenv.errors import MlenvError, RefusedError
 from mlenv.model.report import Finding, Status, Trusted
+from mlenv.oci import archive_layout
 from mlenv.oci.archive_layout import ArchiveLayout
 from mlenv.oci.docker_archive import observe_docker_archive
 from mlenv.verify.checks.image import check_image
@@ -69,6 +70,14 @@ def test_an_archive_that_two_readers_could_read_differently_is_refused(
     with pytest.raises(RefusedError, match=says) as caught:
         check(image, target=f"oci-archive:{archive}")
     assert str(archive) in caught.value.problems[0].where
+
+
+def test_an_archive_of_more_entries_than_any_image_has(
+    tmp_path: Path, image: LockedImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_layout, "_FILES", 5)
+    with pytest.raises(RefusedError, match="more than 5 entries"):
+        check(image, target=f"oci-archive:{pack(image.folder, tmp_path / 'x.tar')}")
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "loop", "empty"])
