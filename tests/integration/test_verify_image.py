@@ -3,9 +3,12 @@
 import gzip
 import json
 import tarfile
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.hostile_registry import Answer, Request, hostile
 from support.refusals import Project, Result, assert_refused
 from support.small_projects import copy_project
 
@@ -40,7 +43,7 @@ def flip(path: Path, at: int) -> None:
 def assert_differs(result: Result, *says: str) -> None:
     assert result.status == 1, result.err
     for text in ("FAILED", *says):
-        assert text in result.out
+        assert text in " ".join(result.out.split())  # the report breaks long lines
     assert "Traceback" not in result.out + result.err
 
 
@@ -133,3 +136,62 @@ def test_a_layer_that_grows_without_end_stays_out_of_memory(built: Project) -> N
     bomb.replace(layer)
     limited = built.run("verify", "oci:out", UNSIGNED, before=["prlimit", "--data=300000000"])
     assert_differs(limited, layer.name)
+
+
+def engine(identity: str, saved: bytes, status: int = 200) -> Callable[[Request], Answer]:
+    """Enough of an engine's API to ask it for one image, of which it says and hands out what it likes."""
+
+    def answer(request: Request) -> Answer:
+        json_ = {"Content-Type": "application/json"}
+        if request.path.endswith("/version"):
+            return Answer(body=b'{"ApiVersion": "1.41"}', headers=json_)
+        if request.path.endswith("/get"):
+            return Answer(status=status, body=saved, headers={"Content-Type": "application/x-tar"})
+        return Answer(body=json.dumps({"Id": identity, "RepoTags": ["small:1"]}).encode(), headers=json_)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("identity", "spoil", "status", "says"),
+    [
+        ("manifest", lambda tar: tar, 0, "the manifest is as locked"),
+        ("sha256:" + "0" * 64, lambda tar: tar, 4, "manifest.json does not name one image"),
+        ("config", lambda tar: tar, 4, "manifest.json does not name one image"),
+        ("manifest", lambda tar: tar[:4000], 4, "not an archive to rely on: the tar is truncated"),
+        ("manifest", lambda _: b"", 4, "does not name one image"),
+        ("manifest", lambda _: b"garbage" * 100, 4, "not an archive to rely on"),
+        ("manifest", lambda tar: tar + b'{"errorDetail":{"message":"x"},"error":"disk gone"}\r\n', 4, "disk gone"),
+        ("manifest", gzip.compress, 4, "compressed with gzip"),
+        ("not a digest", lambda tar: tar, 6, "the engine's id of the image"),
+    ],
+)
+def test_an_engine_that_lies_or_breaks_off(
+    built: Project, identity: str, spoil: Callable[[bytes], bytes], status: int, says: str
+) -> None:
+    locked = tomllib.loads(built.lock.read_text())["platforms"][0]["image"]
+    saved = spoil((built.root / "out.tar").read_bytes())
+    with hostile(engine(locked.get(identity, identity), saved)) as served:
+        environ = {"DOCKER_HOST": f"tcp://{served.host}"}
+        result = built.run("verify", "docker-daemon:small:1", UNSIGNED, environ=environ)
+    assert result.status == status, result
+    assert says in result.out + result.err
+    assert "Traceback" not in result.out + result.err
+
+
+def test_an_engine_whose_id_is_not_that_of_the_config_that_it_hands_out(built: Project) -> None:
+    """What it hands out is measured all the same: its id counts for nothing."""
+    assert built.run("build", "--output", "docker-archive:saved.tar").status == 0
+    with hostile(engine("sha256:" + "0" * 64, (built.root / "saved.tar").read_bytes())) as served:
+        environ = {"DOCKER_HOST": f"tcp://{served.host}"}
+        result = built.run("verify", "docker-daemon:small:1", UNSIGNED, environ=environ)
+    assert_differs(result, "the engine calls the image sha256:000", "and its config has the digest")
+
+
+def test_an_engine_that_answers_with_an_error(built: Project) -> None:
+    answer = engine("sha256:" + "0" * 64, b'{"message": "no space left on device"}', status=500)
+    with hostile(answer) as served:
+        environ = {"DOCKER_HOST": f"tcp://{served.host}"}
+        result = built.run("verify", "docker-daemon:small:1", UNSIGNED, environ=environ)
+    assert result.status == 4
+    assert "the engine did not hand the image out" in result.out

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from mlenv.errors import Problem, RefusedError, UnavailableError
+from mlenv.errors import Problem, RefusedError, UnavailableError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.progress import SILENT, Progress
 from mlenv.model.report import Trusted
@@ -49,7 +49,7 @@ def look_at_engine(target: Target, progress: Progress = SILENT) -> ImageEvidence
             try:
                 observation = _observe(ArchiveLayout(Path(place), file), identity, progress)
                 return ImageEvidence(place, observation, Trusted.ENGINE)
-            except RefusedError as error:
+            except (RefusedError, UsageError) as error:  # no archive, or no layout in it
                 unread = Problem(f"what the engine handed out: {error.problems[0].message}", place, _DAMAGED)
     return ImageEvidence(place, Observation(), Trusted.ENGINE, unread=unread)
 
