@@ -1,13 +1,17 @@
 """mlenv as a library: what `mlenv.__all__` offers works, prints nothing, and is typed."""
 
 import inspect
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.key_files import key_file
 from support.refusals import Project
+from support.signers import policy_text, signer
 from support.small_projects import make_project
 
 import mlenv
+from mlenv.model.digest import Digest
 
 
 @pytest.fixture
@@ -31,6 +35,46 @@ def test_load_lock_build(project: Project, tmp_path: Path, capfd: pytest.Capture
     assert mlenv.load_lock(project.lock) == lock
     assert project.run("lock", "--check").status == 0
     assert mlenv.lock(manifest, project=project.root, previous=lock) == lock
+
+
+def test_sign_and_verify(project: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    manifest = mlenv.load(project.manifest)
+    lock = mlenv.lock(manifest, project=project.root)
+    mlenv.build(lock, output=f"oci:{tmp_path}/out", project=project.root)
+    (tmp_path / "trust.toml").write_text(policy_text(["alice"]))
+    policy = mlenv.load_trust(tmp_path / "trust.toml")
+
+    bundle = mlenv.sign(lock, key=mlenv.load_key(key_file(tmp_path, "alice")), serial=3, policy=policy)
+    report = mlenv.verify(lock, f"oci:{tmp_path}/out", trust=policy, bundles=[bundle.to_bytes()])
+
+    assert report.ok, report.findings
+    assert report.exit_status == 0
+    assert report.facts["serial"] == "3"
+    report.raise_for_drift()
+    assert capfd.readouterr() == ("", "")
+
+    raw = lock.to_toml().encode()
+    stranger = mlenv.sign(raw, key=mlenv.load_key(key_file(tmp_path, "mallory")), serial=4)
+    refused = mlenv.verify(raw, trust=policy, bundles=[stranger.to_bytes()])
+    assert refused.exit_status == 3
+    with pytest.raises(mlenv.SignatureError):
+        refused.raise_for_drift()
+    seen = {"small": mlenv.Mark(5, Digest.of(b""), datetime.now(UTC))}
+    assert not mlenv.verify(lock, trust=policy, bundles=[bundle.to_bytes()], marks=seen).ok
+
+
+def test_another_image_is_drift(project: Project, tmp_path: Path) -> None:
+    lock = mlenv.lock(mlenv.load(project.manifest), project=project.root)
+    project.edit('version = "1"', 'version = "2"')
+    other = mlenv.lock(mlenv.load(project.manifest), project=project.root)
+    mlenv.build(other, output=f"oci:{tmp_path}/out", project=project.root)
+    (tmp_path / "trust.toml").write_text(policy_text(["alice"]))
+    policy = mlenv.load_trust(tmp_path / "trust.toml")
+    bundle = mlenv.sign(lock, key=signer("alice"), serial=1)
+    report = mlenv.verify(lock, f"oci:{tmp_path}/out", trust=policy, bundles=[bundle.to_bytes()])
+    assert report.exit_status == 1
+    with pytest.raises(mlenv.DriftError):
+        report.raise_for_drift()
 
 
 def test_errors_are_of_one_family(project: Project) -> None:
@@ -65,6 +109,8 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_functions_stay_functions_after_their_packages_are_imported() -> None:
     import mlenv.build.build
     import mlenv.resolve.lock
+    import mlenv.verify.verify
 
     assert callable(mlenv.build)
     assert callable(mlenv.lock)
+    assert callable(mlenv.verify)
