@@ -167,9 +167,9 @@ def assert_refused(
 ) -> None:
     """A refusal as it must be.
 
-    One `error:` line for each problem, each with a `hint:` line unless `hint` is false; warnings perhaps; the status
-    of the table in design; all of `says` in these lines; nothing on standard output, or with `json_` one document that says the same;
-    no traceback; nothing in the project's folder new, gone or changed.
+    One `error:` line for each problem, each with a `hint:` line unless `hint` is false; warnings perhaps; the status of
+    the table in design; all of `says` in these lines; nothing on standard output, or with `json_` one document that
+    says the same; no traceback; nothing in the project's folder new, gone or changed.
     """
     lines = result.err.splitlines()
     errors = [line for line in lines if line.startswith("error: ")]

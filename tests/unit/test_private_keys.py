@@ -346,6 +346,7 @@ def test_places_that_hold_no_key(tmp_path: Path) -> None:
         b64encode(pem(P256)).decode(),
         b64encode(der(P256)).decode(),
     ],
+    ids=["PEM", "PEM without its first line", "a line of PEM", "PEM in base64", "DER in base64"],
 )
 def test_the_text_of_a_key_is_no_reference_and_is_not_repeated(text: str) -> None:
     for use in (load_key, load_public_key):
