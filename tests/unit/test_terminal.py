@@ -13,6 +13,7 @@ from mlenv.cli.progress import Notes, TerminalBars
 from mlenv.cli.terminal import BUG, INTERRUPTED, Terminal
 from mlenv.errors import (
     DigestMismatchError,
+    DriftError,
     LockFormatError,
     ManifestError,
     MlenvError,
@@ -20,8 +21,11 @@ from mlenv.errors import (
     RefusedError,
     ResolutionError,
     SignatureError,
+    SigningKeyError,
     StaleLockError,
+    TrustPolicyError,
     UnavailableError,
+    UnverifiableError,
     UsageError,
 )
 
@@ -33,6 +37,10 @@ STATUSES = {
     ManifestError: 2,
     LockFormatError: 2,
     SignatureError: 3,
+    SigningKeyError: 3,
+    TrustPolicyError: 3,
+    DriftError: 1,
+    UnverifiableError: 4,
     ResolutionError: 5,
     UnavailableError: 6,
     RefusedError: 7,
