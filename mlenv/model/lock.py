@@ -19,6 +19,7 @@ from mlenv.model.facts import BaseFacts
 from mlenv.model.manifest import Container, Cuda, Environment, FileTree, Model, Resources
 from mlenv.model.manifest_quantities import Moment
 from mlenv.model.platform import Platform
+from mlenv.model.toml_file import has_deep_key
 from mlenv.model.toml_writer import write_toml
 
 LOCK_VERSION: Final = 1
@@ -249,6 +250,8 @@ class Lock(_Value):
     @classmethod
     def parse(cls, text: str, *, filename: str = "mlenv.lock") -> Self:
         """Read a lock; LockFormatError says all that is wrong with it."""
+        if has_deep_key(text):
+            raise LockFormatError("a key of more than 32 parts", where=filename, hint=_RELOCK)
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # ValueError alone: an integer of thousands of digits

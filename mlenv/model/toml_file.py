@@ -21,6 +21,9 @@ from mlenv.model.toml_places import Path, dotted, line_of, places
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _DEEPEST = 32
+_DEEP_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){32}"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,14 @@ class Contradiction:
     path: Path
     message: str
     hint: str = ""
+
+
+def has_deep_key(text: str) -> bool:
+    """Whether a key has more than 32 parts (`a.b.c`): tomllib needs memory with the square of their number.
+
+    Quoted parts of more than 200 characters are not looked at, so that this takes time with the text's length alone.
+    """
+    return _DEEP_KEY.search(text) is not None
 
 
 class NotTomlError(ValueError):
@@ -44,7 +55,9 @@ def read_toml(text: str, filename: str) -> dict[str, Any]:
     """The document; NotTomlError."""
     try:
         text.encode()
-        return tomllib.loads(text)
+        if not has_deep_key(text):
+            return tomllib.loads(text)
+        problem = Problem("a key of more than 32 parts", f"{filename}:1", "no value needs that")
     except UnicodeEncodeError:
         problem = Problem("not text: it holds half a character", f"{filename}:1", "save the file as UTF-8")
     except RecursionError:
@@ -117,9 +130,16 @@ def _described(details: ErrorDetails, table: type[BaseModel]) -> Contradiction:
         expected, hint = _KINDS[kind]
         found = _TOML_NAMES.get(type(details["input"]), "a date or time")
         return Contradiction(path, f"expected {expected}, found {found}", hint)
-    if kind == "too_short":
-        return Contradiction(path, "expected at least one value", "add one, or remove the key")
-    return Contradiction(path, _one_line(details["msg"].removeprefix("Input ")), "write another value")
+    return Contradiction(path, *_counted(details))
+
+
+def _counted(details: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with a length, or whatever else pydantic says."""
+    if details["type"] == "too_short":
+        return "expected at least one value", "add one, or remove the key"
+    if details["type"] == "too_long":
+        return f"more than {details['ctx']['max_length']} values", "remove some of them"
+    return _one_line(details["msg"].removeprefix("Input ")), "write another value"
 
 
 def _one_line(text: str) -> str:

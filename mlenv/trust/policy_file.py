@@ -15,6 +15,8 @@ from mlenv.trust.keys import PublicKey
 
 POLICY_VERSION = 1
 LARGEST_POLICY = 1 << 20
+MOST_KEYS = 1000
+MOST_RULES = 500
 
 
 class RevocationReason(StrEnum):
@@ -96,11 +98,11 @@ class EnvironmentRule(Table):
 
     name: Pattern
     """A pattern of environment names: * stands for any characters, ? for one. The first rule that matches decides."""
-    approvers: Annotated[tuple[KeyName, ...], Sequence, Field(min_length=1)]
+    approvers: Annotated[tuple[KeyName, ...], Sequence, Field(min_length=1, max_length=MOST_KEYS)]
     """Names of the keys whose signatures of a lock count."""
-    builders: Annotated[tuple[KeyName, ...], Sequence] = ()
+    builders: Annotated[tuple[KeyName, ...], Sequence, Field(max_length=MOST_KEYS)] = ()
     """Names of the keys that sign the provenance of builds. None of them approves."""
-    threshold: Annotated[int, Field(ge=1, le=1000)] = 1
+    threshold: Annotated[int, Field(ge=1, le=MOST_KEYS)] = 1
     """How many of the approvers must have signed, counted by key."""
     minimum_serial: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] = 1
     """Approvals with a lower serial do not count."""
@@ -113,7 +115,7 @@ class PolicyFile(Table):
 
     version: Literal[1]
     """The version of the format: 1."""
-    keys: Annotated[dict[KeyName, KeyTable], Field(min_length=1, max_length=1000)]
+    keys: Annotated[dict[KeyName, KeyTable], Field(min_length=1, max_length=MOST_KEYS)]
     """The keys by name."""
-    environments: Annotated[tuple[EnvironmentRule, ...], Sequence, Field(min_length=1, max_length=500)]
+    environments: Annotated[tuple[EnvironmentRule, ...], Sequence, Field(min_length=1, max_length=MOST_RULES)]
     """The rules, in the order in which they are tried."""

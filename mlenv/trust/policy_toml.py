@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from mlenv.errors import Problem, TrustPolicyError
 from mlenv.model.toml_file import Contradiction, NotTomlError, described, impossible_numbers, located, read_toml
-from mlenv.trust.policy_file import LARGEST_POLICY, POLICY_VERSION, EnvironmentRule, KeyTable, PolicyFile
+from mlenv.trust.policy_file import LARGEST_POLICY, MOST_RULES, POLICY_VERSION, EnvironmentRule, KeyTable, PolicyFile
 from mlenv.trust.policy_rules import contradictions
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -57,7 +57,7 @@ def _problems(document: dict[str, Any]) -> Iterator[Contradiction]:
     keys, rules = document.get("keys"), document.get("environments")
     yield from contradictions(
         {name: _read(KeyTable, key) for name, key in keys.items()} if isinstance(keys, dict) else {},
-        [_read(EnvironmentRule, rule) for rule in rules] if isinstance(rules, list) else [],
+        [_read(EnvironmentRule, rule) for rule in rules[:MOST_RULES]] if isinstance(rules, list) else [],
     )
 
 

@@ -597,7 +597,17 @@ TRUE = DATA.replace(b"version = 1\n", b"version = true\n")
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"version = 2", b"version = 1", b"[" * 100_000, b"a=" + b"1" * 5000, DATA + b"[more]\n", TRUE],
+    [
+        b"",
+        b"\xff",
+        b"version = 2",
+        b"a" + b".a" * 400_000 + b" = 1",
+        b"version = 1",
+        b"[" * 100_000,
+        b"a=" + b"1" * 5000,
+        DATA + b"[more]\n",
+        TRUE,
+    ],
 )
 def test_a_signed_file_that_is_no_lock(data: bytes) -> None:
     found = no_lock(data)

@@ -241,6 +241,9 @@ def test_all_problems_are_told_at_once() -> None:
         (f"version = {2**63}", "1 version", "an integer beyond 64 bits", "write a smaller one"),
         (f"version = {'1' * 5000}", "1", "not TOML: Exceeds the limit", "see https://toml.io"),
         (f"a = {'[' * 5000}{']' * 5000}", "1", "values are nested too deep", "no value needs that"),
+        ("a" + ".a" * 400_000 + " = 1", "1", "a key of more than 32 parts", "no value needs that"),
+        ("'a'" + '. "\\" \u00e9"' * 40 + " = 1", "1", "a key of more than 32 parts", "no value needs that"),
+        ("[" + "'a' . " * 40 + "a]", "1", "a key of more than 32 parts", "no value needs that"),
         (f"a = {'[' * 50}{']' * 50}", "1 a[0][0][0]", "values are nested too deep", "no value needs that"),
         ("keys = 1\nenvironments = 1\nversion = 1", "1 keys", "expected a table, found an integer", "write {"),
         (SMALL.partition("[[")[0], "1", "the key 'environments' is missing", "add environments"),
@@ -335,6 +338,12 @@ RULE = 'approvers = ["alice"]\n'
         (rule_with(name='"Fraud-*"'), "environments[0].name", "not a pattern of environment names", "with *"),
         (rule_with(name='""'), "environments[0].name", "not a pattern of environment names", "with *"),
         (rule_with(approvers="[]"), "environments[0].approvers", "expected at least one value", "add one"),
+        (
+            rule_with(builders='["ci"' + ', "ci"' * 1000 + "]"),
+            "environments[0].builders",
+            "more than 1000",
+            "remove some",
+        ),
         (rule_with(approvers='"alice"'), "environments[0].approvers", "expected an array, found a string", "[ ]"),
         (
             rule_with(approvers='["alice", "alice"]'),
