@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Locks a small service, builds its image twice from nothing, shows that the digest is the same and the locked one, and
-# runs it where an engine answers. Needs a Debian machine with Python 3.11 or later; as root it installs what is missing.
+# Locks a small service, builds its image twice from nothing, shows that the digest is the same and the locked one, signs
+# the lock and verifies the image by it, and runs it where an engine answers. Needs a Debian machine with Python 3.11 or later; as root it installs what is missing.
 #   --no-engine   do not look for an engine, and install none
 set -euo pipefail
 
@@ -84,6 +84,15 @@ echo "again   $(digest_of "$work/again")"
 say "What is in it"
 "$mlenv" inspect "oci:$work/image"
 
+say "Sign the lock, and verify the image by it"
+rm -f release.key release.key.pub
+MLENV_KEY_PASSWORD=$("$work/venv/bin/python" -c 'import secrets; print(secrets.token_hex(16))')
+export MLENV_KEY_PASSWORD # a person is asked for it instead
+verify() { XDG_STATE_HOME="$work/state" "$mlenv" verify "$@" --key release.key.pub; }
+"$mlenv" keys generate --output release.key --quiet >/dev/null
+"$mlenv" sign --key release.key
+verify "oci:$work/image"
+
 find_engine() {
   command -v docker >/dev/null && docker version >/dev/null 2>&1 && return 0
   [ "$(id -u)" = 0 ] || return 1
@@ -104,6 +113,7 @@ find_engine() {
 if [ $engine = yes ] && find_engine; then
   say "Load it into an engine and run it: no network, read-only, not root"
   "$mlenv" build --output docker-daemon:mlenv-quickstart:0.1.0
+  verify docker-daemon:mlenv-quickstart:0.1.0 --quiet && echo "what the engine has is what was signed"
   container=$(docker run --detach --network none --read-only --tmpfs /tmp mlenv-quickstart:0.1.0)
   listening=no
   for _ in $(seq 120); do
@@ -123,12 +133,13 @@ fi
 say "Where everything lies"
 cat <<END
 manifest  $work/mlenv.toml
-lock      $work/mlenv.lock
+lock      $work/mlenv.lock, signed in $work/mlenv.lock.sigstore.json
 image     $work/image (an OCI image layout)
 
 Next, with  export PATH="$work/venv/bin:\$PATH" MLENV_CACHE_DIR="$MLENV_CACHE_DIR"; cd "$work":
   change a line of app/serve.py, then   mlenv lock && mlenv build -o oci:image
   look at the lock                      mlenv inspect
+  who approved it, and is it that?      mlenv verify oci:image --key release.key.pub
   load it where an engine runs          mlenv build -o docker-daemon:quickstart:0.1.0
   copy it to a registry                 skopeo copy oci:image docker://REGISTRY/quickstart:0.1.0
 END

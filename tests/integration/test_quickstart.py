@@ -59,6 +59,7 @@ def test_as_root_it_ends_with_a_prediction(tmp_path: Path, require_tool: Callabl
     require_same(done.stdout)
     assert "iris 5.1 3.5 1.4 0.2: setosa" in done.stdout
     assert "iris 6.7 3.0 5.2 2.3: virginica" in done.stdout
+    assert "what the engine has is what was signed" in done.stdout
     assert "Where everything lies" in done.stdout
 
 
@@ -77,6 +78,7 @@ def test_as_an_ordinary_user_without_an_engine(require_tool: Callable[[str], Pat
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         require_same(done.stdout)
+        assert "is what mlenv.lock says, approved by" in done.stdout
         assert (copy / "examples" / "quickstart" / "out" / "image" / "index.json").exists()
     finally:
         shutil.rmtree(folder)
