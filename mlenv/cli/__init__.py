@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlenv.cli import build, cache, init, inspect, keys, lock, pin, schema, sign, trust, verify
+from mlenv.cli.streams import prepare_streams
 from mlenv.cli.terminal import refused_command_line
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.add_typer(cache.app, name="cache", short_help="Show or prune the cache.")
 
 def main() -> None:
     """The entry point of the `mlenv` program."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         # Without standalone mode an error of the command line comes here, to be told like every other one.

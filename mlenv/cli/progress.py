@@ -2,13 +2,13 @@
 
 from threading import Lock, Timer
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TaskID, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 from rich.progress import Task as BarState
 from rich.text import Text
 
+from mlenv.cli.streams import tell, visible
 from mlenv.model.progress import SILENT, Task
 
 PATIENCE = 1.0  # seconds before work that may be over at once shows a bar
@@ -23,7 +23,7 @@ class Notes:
 
     def note(self, message: str) -> None:
         """The message, on standard error."""
-        typer.echo(message, err=True)
+        tell(message)
 
 
 class _WhereCounted(ProgressColumn):
@@ -62,7 +62,7 @@ class TerminalBars:
 
     def note(self, message: str) -> None:
         """The message, above the bars."""
-        self._bars.console.print(message, highlight=False, markup=False)
+        self._bars.console.print(visible(message), highlight=False, markup=False)
 
     def close(self) -> None:
         """Take the bars off the terminal."""
@@ -75,7 +75,7 @@ class TerminalBars:
             if not self._started:
                 self._bars.start()
                 self._started = True
-            return self._bars.add_task(label, total=total)
+            return self._bars.add_task(visible(label), total=total)
 
     def update(self, bar: TaskID, completed: int) -> None:
         """Move a bar."""

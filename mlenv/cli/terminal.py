@@ -13,12 +13,12 @@ import json
 import os
 import sys
 import traceback
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import typer
 
+from mlenv.cli.streams import abandon, tell, visible
 from mlenv.errors import MlenvError, UnavailableError, UsageError
 from mlenv.model.progress import SILENT, Progress
 
@@ -60,44 +60,58 @@ class Terminal:
     def result(self, data: Any, text: str = "") -> None:
         """What the command found out: `data` with --json, else `text`."""
         if self.json:
-            typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+            self.write(json.dumps(data, indent=2))
         elif text:
+            self.write(visible(text))
+
+    def write(self, text: str, *, status: int = 0) -> None:
+        """Text for standard output, as it is; `status` is that of a command which is over with it.
+
+        It stands, whatever becomes of the text: who reads only a line of a report still learns that it is a bad one.
+        """
+        try:
             typer.echo(text)
+        except OSError as error:
+            abandon("stdout")
+            if isinstance(error, BrokenPipeError):  # the reader has what it wanted
+                raise typer.Exit(status) from None
+            if not status:
+                raise
+            tell(f"error: the report cannot be written: {error.strerror}")
 
     def say(self, message: str) -> None:
         """One line on standard error for whoever watches."""
         if not self.quiet:
-            with suppress(BrokenPipeError):  # nobody reads: no reason to leave work half done
-                typer.echo(message, err=True)
+            tell(message)
 
     def failed(self, error: BaseException) -> int:
         """Say what went wrong; the exit status that it means."""
         if self.verbose >= 2:
             traceback.print_exception(error)
         if isinstance(error, KeyboardInterrupt):
-            typer.echo("interrupted; what was fetched so far stays in the cache", err=True)
+            tell("interrupted; what was fetched so far stays in the cache")
             return INTERRUPTED
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         if isinstance(error, OSError) and not isinstance(error, MlenvError):
             error = _of_the_system(error)
         if isinstance(error, MlenvError):
             self._explain(error)
             return error.exit_status
-        typer.echo(f"error: mlenv has a bug: {type(error).__name__}: {error}", err=True)
-        typer.echo("  hint: run the same command with -vv and report what it prints", err=True)
+        tell(f"error: mlenv has a bug: {type(error).__name__}: {error}")
+        tell("  hint: run the same command with -vv and report what it prints")
         return BUG
 
     def _explain(self, error: MlenvError) -> None:
         if self.json:
             problems = [{"where": p.where, "message": p.message, "hint": p.hint} for p in error.problems]
             document = {"error": error.code, "exit_status": error.exit_status, "problems": problems}
-            typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+            try:
+                typer.echo(json.dumps(document, indent=2))
+            except OSError:  # what went wrong is the exit status too, and that it cannot be written changes nothing
+                abandon("stdout")
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
+            tell(f"error: {problem}")
             if problem.hint:
-                typer.echo(f"  hint: {problem.hint}", err=True)
+                tell(f"  hint: {problem.hint}")
 
 
 def refused_command_line(error: Exception, *, json: bool) -> int | None:
@@ -109,7 +123,7 @@ def refused_command_line(error: Exception, *, json: bool) -> int | None:
     if message is None:
         return None
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(message(), err=True)
+        typer.echo(visible(message()), err=True)
         return UsageError.exit_status
     path = context.command_path if context is not None else "mlenv"
     text = (

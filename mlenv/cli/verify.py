@@ -80,10 +80,10 @@ def verify(
         policy = authority.trust.shown if authority else ""
         report = report_on(data, judgement, name=str(path), target=target, policy=policy, look=look)
         if terminal.json:
-            typer.echo(render_json(report))
+            terminal.write(render_json(report), status=report.exit_status)
         elif not (quiet and report.ok):
             width = shutil.get_terminal_size((100, 24)).columns
-            typer.echo(render_text(report, width=width, color=terminal.color))
+            terminal.write(render_text(report, width=width, color=terminal.color), status=report.exit_status)
         raise typer.Exit(report.exit_status)
 
 

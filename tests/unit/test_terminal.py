@@ -178,3 +178,29 @@ def test_a_bar_counts_bytes() -> None:
     assert "1.0/4.0 MiB" in screen.getvalue()
     task.finish()
     bars.close()
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2Kverified", "\x9b2J", "\u202egnp", "a\rb", "half \udce9"])
+def test_nothing_from_outside_acts_on_the_terminal(hostile: str, capsys: Captured) -> None:
+    status_of(UsageError(hostile, where=f"{hostile}.toml", hint=hostile))
+    status_of(UsageError(hostile), json_=True)
+    with Terminal() as terminal:
+        terminal.say(hostile)
+        terminal.progress.note(hostile)
+        terminal.result({}, f"first line\n{hostile}")
+    with Terminal(json=True) as terminal:
+        terminal.result({"label": hostile})
+    said = capsys.readouterr()
+    assert hostile not in said.out + said.err
+    assert all(line.isprintable() for line in (said.out + said.err).splitlines())
+    assert "first line\n" in said.out
+
+
+def test_a_message_is_one_line(capsys: Captured) -> None:
+    status_of(UsageError("no\nverified: mlenv.lock is approved"))
+    assert capsys.readouterr().err.splitlines() == ["error: no\\nverified: mlenv.lock is approved"]
+
+
+def test_a_pipe_that_breaks_elsewhere_is_no_success(capsys: Captured) -> None:
+    assert status_of(BrokenPipeError(errno.EPIPE, "Broken pipe")) == 6
+    assert capsys.readouterr().err == "error: Broken pipe\n"
