@@ -49,6 +49,7 @@ def lock(
         from mlenv.sources.lock_file import load_lock, write_lock  # noqa: PLC0415 -- as above
         from mlenv.sources.manifest_file import load_manifest  # noqa: PLC0415 -- as above
         from mlenv.sources.surroundings import Surroundings  # noqa: PLC0415 -- as above
+        from mlenv.sources.trust.bundles import read_bundles  # noqa: PLC0415 -- as above
 
         signing = key is not None or signer_command is not None
         if check and signing:
@@ -75,6 +76,8 @@ def lock(
                 f"{len(platform.base.layers) + len(platform.layers)} layers, {platform.image.size / 1e6:.1f} MB"
             )
         terminal.say(f"{'wrote' if changed else 'nothing changed in'} {path}")
+        if changed and not signer and read_bundles(path):
+            terminal.say("the signatures beside it are of the lock that was: have it signed again with `mlenv sign`")
         signed = sign_file(terminal, path, made.to_toml().encode(), made, signer) if signer else None
         terminal.result(
             _summary(made) | ({"signature": signature_summary(signed)} if signed else {}), str(made.image_digest)

@@ -236,6 +236,13 @@ def test_lock_and_sign_in_one_step(project: Project) -> None:
     assert project.run("verify", "lock", "--key", f"{key}.pub").status == 0
 
 
+def test_a_new_lock_says_that_it_has_to_be_signed_again(locked: Project, keys: Path) -> None:
+    assert locked.run("sign", "--key", str(keys / "alice.key")).status == 0
+    assert "signed again" not in locked.run("lock", "--offline").err
+    locked.edit('version = "1"', 'version = "2"')
+    assert "have it signed again" in locked.run("lock", "--offline").err
+
+
 def test_a_key_that_cannot_be_used_is_told_before_the_long_work(project: Project) -> None:
     key = public_file(project.root.with_name("keys"), "alice")
     assert_refused(project.run("lock", "--key", str(key)), status=3, says=["alice.key.pub"])
