@@ -1,11 +1,16 @@
 """What a target is made of, compared with a lock."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from mlenv.errors import UsageError
 from mlenv.model.lock import Lock
-from mlenv.model.progress import Progress
+from mlenv.model.progress import SILENT, Progress
 from mlenv.model.report import Finding
-from mlenv.oci.reference import Target
+from mlenv.oci.reference import Target, Transport
+
+if TYPE_CHECKING:
+    from mlenv.verify.evidence.image import ImageEvidence
 
 
 def looking_at(target: str, progress: Progress) -> Callable[[Lock], list[Finding]]:
@@ -17,8 +22,33 @@ def looking_at(target: str, progress: Progress) -> Callable[[Lock], list[Finding
 
     def look(lock: Lock) -> list[Finding]:
         from mlenv.verify.checks.image import check_image  # noqa: PLC0415 -- only where an image is looked at
-        from mlenv.verify.evidence.image import look_at  # noqa: PLC0415 -- as above
 
         return check_image(lock, look_at(parsed, progress))
 
     return look
+
+
+def look_at(target: Target, progress: Progress = SILENT) -> "ImageEvidence":
+    """Read the whole image that a target names, and hash it.
+
+    Whatever is wrong with the image is part of the evidence. Raises UsageError where nothing or more than one thing
+    has that name or the transport can't be looked at, RefusedError where its list of images can't be read,
+    UnavailableError where the engine can't be reached or there is no such file.
+    """
+    match target.transport:
+        case Transport.OCI:
+            from mlenv.verify.evidence.layout import look_at_layout  # noqa: PLC0415 -- one of the three is needed
+
+            return look_at_layout(target, progress)
+        case Transport.OCI_ARCHIVE:
+            from mlenv.verify.evidence.archive import look_at_archive  # noqa: PLC0415 -- as above
+
+            return look_at_archive(target, progress)
+        case Transport.DOCKER_DAEMON:
+            from mlenv.verify.evidence.engine import look_at_engine  # noqa: PLC0415 -- as above
+
+            return look_at_engine(target, progress)
+        case _:
+            raise UsageError(
+                f"cannot verify {target}", hint="name oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-daemon:NAME:TAG"
+            )

@@ -20,7 +20,7 @@ from mlenv.model.platform import Platform
 from mlenv.model.report import Finding, Report, Status
 from mlenv.oci.reference import Target
 from mlenv.verify.checks.image import check_image
-from mlenv.verify.evidence.image import look_at
+from mlenv.verify.target import look_at
 
 LAYER = f"{OCI}.layer.v1.tar+gzip"
 CONFIG = f"{OCI}.config.v1+json"

@@ -30,7 +30,7 @@ from mlenv.model.report import Severity, Status, Trusted
 from mlenv.oci import compression
 from mlenv.oci.reference import Target
 from mlenv.verify.checks.image import check_image
-from mlenv.verify.evidence.image import look_at
+from mlenv.verify.target import look_at
 
 BOTH = (Platform.LINUX_AMD64, Platform.LINUX_ARM64)
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

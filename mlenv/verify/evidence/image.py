@@ -1,17 +1,16 @@
-"""Looks at an image wherever it lies, and hands on what was read there as values."""
+"""What was read of an image, wherever it lies, as values."""
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlenv.errors import Problem, UsageError
+from mlenv.errors import Problem
 from mlenv.model.progress import SILENT, Progress
 from mlenv.model.report import Trusted
 from mlenv.oci.descriptor import Descriptor
 from mlenv.oci.layout import Layout
 from mlenv.oci.measure import Advance, Each, Item
 from mlenv.oci.observed import Observation, ObservedLayer
-from mlenv.oci.reference import Target, Transport
 from mlenv.oci.validate import observe
 from mlenv.sources.threads import Stop, run_largest_first
 
@@ -29,32 +28,6 @@ class ImageEvidence:
     trusted: Trusted = Trusted.MATHEMATICS
     others: tuple[str, ...] = ()
     unread: Problem | None = None
-
-
-def look_at(target: Target, progress: Progress = SILENT) -> ImageEvidence:
-    """Read the whole image that a target names, and hash it.
-
-    Whatever is wrong with the image is part of the evidence. Raises UsageError where nothing or more than one thing
-    has that name or the transport can't be looked at, RefusedError where its list of images can't be read,
-    UnavailableError where the engine can't be reached or there is no such file.
-    """
-    match target.transport:
-        case Transport.OCI:
-            from mlenv.verify.evidence.layout import look_at_layout  # noqa: PLC0415 -- one of the three is needed
-
-            return look_at_layout(target, progress)
-        case Transport.OCI_ARCHIVE:
-            from mlenv.verify.evidence.archive import look_at_archive  # noqa: PLC0415 -- as above
-
-            return look_at_archive(target, progress)
-        case Transport.DOCKER_DAEMON:
-            from mlenv.verify.evidence.engine import look_at_engine  # noqa: PLC0415 -- as above
-
-            return look_at_engine(target, progress)
-        case _:
-            raise UsageError(
-                f"cannot verify {target}", hint="name oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-daemon:NAME:TAG"
-            )
 
 
 def observe_all(layout: Layout, entry: Descriptor, progress: Progress = SILENT) -> Observation:
