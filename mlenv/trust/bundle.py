@@ -16,6 +16,8 @@ BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LIMIT: Final = 4 << 20
 """The most bytes that a bundle may have."""
 
+_MOST_PARTS: Final = 1000  # lists, objects and their members; a bundle that mlenv writes has about twenty
+
 _UNCHECKED: Final = {
     "x509CertificateChain": "is signed with a certificate chain",
     "certificate": "is signed with a certificate",
@@ -59,6 +61,8 @@ class Bundle:
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Read a bundle of at most 4 MiB; ValueError, which names what it holds that mlenv does not check."""
+        if sum(map(data.count, (b"[", b"{", b",", b":"))) > _MOST_PARTS:
+            raise ValueError(f"not a Sigstore bundle: it has more than {_MOST_PARTS} parts")
         value = document(data, LIMIT)
         kind = value.get("mediaType") if isinstance(value, dict) else None
         if not isinstance(kind, str):

@@ -1,6 +1,8 @@
 """What no single value of trust.toml can know: names without keys, keys under two names, rules that nothing reaches."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from mlenv.model.digest import Digest
 from mlenv.model.manifest_quantities import rfc3339
@@ -15,20 +17,17 @@ def covers(pattern: str, name: str) -> bool:
     With another pattern as the name, whether everything that it matches is matched: its `*` may be taken by a `*` only,
     its `?` by `*` or `?`. That holds for all patterns but those in which `*` stands before `?`.
     """
-    at, position = 0, 0
-    after_star, resume = -1, 0
-    while position < len(name):
-        wanted = pattern[at : at + 1]
-        if wanted == "*":
-            at, after_star, resume = at + 1, at + 1, position
-        elif wanted == name[position] or (wanted == "?" and name[position] != "*"):
-            at, position = at + 1, position + 1
-        elif after_star >= 0:  # let the last star take one character more
-            resume += 1
-            at, position = after_star, resume
-        else:
-            return False
-    return not pattern[at:].strip("*")
+    return _matcher(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _matcher(pattern: str) -> re.Pattern[str]:
+    """The pattern as an expression that never tries twice: what stands between two stars is taken where it is first."""
+    first, *rest = (re.escape(part).replace(r"\?", "[^*]") for part in pattern.split("*"))
+    if not rest:
+        return re.compile(first)
+    *middle, last = rest
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle) + f".*{last}", re.DOTALL)
 
 
 Keys = Mapping[str, KeyTable | None]

@@ -67,11 +67,12 @@ def public_key(key: "Key", *, where: str) -> PublicKey:
 
 
 def _ed25519(text: str) -> PublicKey:
+    """As any other key: one outside the group of prime order is refused, since others could sign in its name."""
     from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 -- as above
 
     key = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
-    return PublicKey(KeyType.ED25519, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return PublicKey.parse(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _ecdsa(text: str) -> PublicKey:

@@ -122,7 +122,9 @@ REFUSED: list[tuple[bytes, str]] = [
     (BUNDLE.to_bytes() + b"{}", "not JSON: Extra data"),
     (b"\xef\xbb\xbf" + BUNDLE.to_bytes(), "not JSON: Unexpected UTF-8 BOM"),
     (BUNDLE.to_bytes() + b" " * LIMIT, "is the limit"),
-    (b'{"mediaType":' * 100_000, "nested too deeply"),
+    (b'{"mediaType":' * 65 + b"1" + b"}" * 65, "nested too deeply"),
+    (b'{"mediaType":' * 100_000, "not a Sigstore bundle: it has more than 1000 parts"),
+    (b"[" + b"[]," * 1_300_000 + b"[]]", "not a Sigstore bundle: it has more than 1000 parts"),
     (b'{"mediaType": "\\ud800"}', "surrogates not allowed"),
 ]
 

@@ -438,3 +438,15 @@ def test_fractions_of_a_second_are_cut_off() -> None:
     moment = datetime(2027, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC)
     draft = draft_root(POLICY.encode(), expires=moment, keys=[ALICE])
     assert parse_root(draft, where="1.json").expires == moment.replace(microsecond=0)
+
+
+@pytest.mark.parametrize("point", ["01" + 31 * "00", "ec" + 30 * "ff" + "7f", 32 * "00", "ee" + 30 * "ff" + "7f"])
+def test_a_key_that_anybody_can_sign_for_is_none(point: str) -> None:
+    document = json.loads(root_of_tuf("alice"))
+    key = {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": point}}
+    document["signed"]["keys"]["anybody"] = key
+    document["signed"]["roles"]["root"]["keyids"] = ["anybody"]
+    # R is the neutral element and S is 0: right for whatever is signed, where the key is the neutral element too.
+    document["signatures"] = [{"keyid": "anybody", "sig": "01" + 63 * "00"}]
+    data = json.dumps(document).encode()
+    assert "the key anybody holds no ed25519 public key" in refusal(lambda: first_root(data, NOW, where="1.json"))
