@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlenv.model.lock import Lock
     from mlenv.signing.sign import Signed
     from mlenv.trust.keys import Signer
+    from mlenv.trust.statement import LockStatement
 
 KeyOption = Annotated[
     str | None,
@@ -114,6 +115,7 @@ def sign_file(
         terms=Terms(parse_expires(expires) if expires is not None else None, serial),
         policy=found.policy if found else None,
         seen=mark.serial if mark else 0,
+        announce=lambda statement: _announce(terminal, statement),
     )
     _tell(terminal, signed)
     return signed
@@ -134,12 +136,20 @@ def signature_summary(signed: "Signed") -> dict[str, object]:
     }
 
 
-def _tell(terminal: Terminal, signed: "Signed") -> None:
-    said = signed.statement
-    what = f"{said.environment}, serial {said.serial}, until {said.expires:%Y-%m-%d %H:%M} UTC"
-    terminal.say(f"{'signed' if signed.changed else 'signed already'}: {what}")
+def _announce(terminal: Terminal, said: "LockStatement") -> None:
+    """What is signed, before it is."""
+    terminal.say(f"signing {said.environment}, serial {said.serial}, until {said.expires:%Y-%m-%d %H:%M} UTC")
     for one in said.subjects:
         terminal.say(f"  {one.name}  {one.digest}")
+
+
+def _tell(terminal: Terminal, signed: "Signed") -> None:
+    said = signed.statement
+    if signed.changed:
+        terminal.say(f"signed: {signed.path}")
+    else:
+        until = f"until {said.expires:%Y-%m-%d %H:%M} UTC"
+        terminal.say(f"signed already: {said.environment}, serial {said.serial}, {until}")
     for name in signed.joined:
         terminal.say(f"the same statement as {name}")
     for name in signed.outdated:

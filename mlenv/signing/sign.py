@@ -4,7 +4,7 @@ Signers of one lock sign one and the same statement, each in a bundle of its own
 signatures of the same bytes. So whoever comes second joins: the serial and the times are those of the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from mlenv.trust.freshness import TOLERANCE
 from mlenv.trust.judgement import NamedBundle
 from mlenv.trust.keys import PublicKey, Signer
 from mlenv.trust.policy import TrustPolicy
-from mlenv.trust.statement import LockStatement, lock_subjects
+from mlenv.trust.statement import SERIALS, LockStatement, lock_subjects
 
 VALIDITY = timedelta(days=365)
 
@@ -75,12 +75,14 @@ def sign_lock(
     terms: Terms = Terms(),
     policy: TrustPolicy | None = None,
     seen: int = 0,
+    announce: Callable[[LockStatement], None] = lambda _: None,
 ) -> Signed:
     """Sign the lock whose raw bytes are `data`, and write the bundle beside it under the signer's `name`.
 
     `policy` is the trust policy that the signer lives under: its digest goes into a new statement, and only bundles by
-    its keys are joined or counted. `seen` is the highest serial that is known from elsewhere. Raises SignatureError,
-    SigningKeyError, UsageError, LockFormatError for a lock with CRLF, UnavailableError.
+    its keys are joined or counted. `seen` is the highest serial that is known from elsewhere. `announce` gets what is
+    about to be signed, before it is: a key of hardware asks for a touch then. Raises SignatureError, SigningKeyError,
+    UsageError, LockFormatError for a lock with CRLF, UnavailableError.
     """
     own = signer.public_key
     earlier = _read(read_bundles(lock_path), own, policy)
@@ -88,6 +90,7 @@ def sign_lock(
     for_this_lock = [one for one in earlier if one.statement.subjects == subjects]
     path = bundle_path(lock_path, name)
     _check_place(path, for_this_lock, own)
+    _check_serials(earlier, own, seen)
     newest = max(for_this_lock, key=lambda one: one.statement.serial, default=None)
     if newest is None or terms.chosen or newest.statement.expires <= now:
         serial = _serial(terms, max([seen, *(one.statement.serial for one in earlier)]))
@@ -100,6 +103,7 @@ def sign_lock(
     same = [one for one in for_this_lock if one.bundle.envelope.payload == payload]
     mine = next((one for one in same if one.bundle.hint == own.hint), None)
     if mine is None:
+        announce(statement)
         bundle = signed(payload, signer)
         write_bundle(path, bundle)
     return Signed(
@@ -169,6 +173,18 @@ def _check_place(path: Path, for_this_lock: Sequence[_Earlier], own: PublicKey) 
                 "holds the signature of another key over this lock",
                 where=str(path),
                 hint="give your own bundle a name: --as NAME",
+            )
+
+
+def _check_serials(earlier: Sequence[_Earlier], own: PublicKey, seen: int) -> None:
+    """Nobody else's serial uses up what is left for later approvals: one that was once accepted is never undone."""
+    known = max([seen, *(one.statement.serial for one in earlier if one.bundle.hint == own.hint)])
+    for one in earlier:
+        if one.bundle.hint != own.hint and one.statement.serial > (known + SERIALS) // 2:
+            raise SignatureError(
+                f"its serial {one.statement.serial} would leave few for later approvals, and {known} is the last known",
+                where=one.name,
+                hint="remove the file, and ask who made it",
             )
 
 

@@ -154,6 +154,30 @@ def test_what_one_would_not_say_oneself_is_not_signed_along(
     assert_refused(result, status=3, says=[f"{FIRST}: its statement can't be signed along", says])
 
 
+@pytest.mark.parametrize("issued", [NOW, NOW - timedelta(days=100)])
+def test_a_serial_that_leaves_none_for_later_is_neither_joined_nor_followed(
+    locked: Project, keys: Path, issued: datetime
+) -> None:
+    sign_at(locked, "mallory", issued, serial=2**53 - 2)
+    result = locked.run("sign", "--key", str(keys / "alice.key"), "--as", "alice")
+    assert_refused(
+        result, status=3, says=[f"{FIRST}: its serial 9007199254740990 would leave few", "0 is the last known"]
+    )
+
+
+def test_what_is_signed_is_shown_before_it_is(locked: Project, keys: Path) -> None:
+    """A program that holds a key may ask for a touch: whoever gives it has seen for what."""
+    command = "sh -c 'echo asked to sign >&2; exit 1'"
+    result = locked.run("sign", "--key", str(keys / "alice.key.pub"), "--signer-command", command)
+    assert result.status == 3, result
+    shown, _, after = result.err.partition("asked to sign\n")
+    assert "signing small, serial 1, until " in shown
+    assert f"  mlenv.lock  {Digest.of(locked.lock.read_bytes())}\n" in shown
+    assert f"  image/linux/amd64  {locked.locked_digest()}\n" in shown
+    assert after.startswith("error: ")
+    assert result.changed == ()
+
+
 def test_a_statement_that_expired_is_not_joined(locked: Project, keys: Path) -> None:
     sign_at(locked, "bob", NOW - timedelta(days=100), serial=3)
     assert locked.run("sign", "--key", str(keys / "alice.key"), "--as", "alice").status == 0
@@ -223,7 +247,7 @@ def test_a_program_may_sign(locked: Project, keys: Path) -> None:
 
 def test_a_program_that_signs_with_another_key(locked: Project, keys: Path) -> None:
     command = f"openssl dgst -sha256 -sign {keys / 'bob.key'}"
-    result = locked.run("sign", "--key", str(keys / "alice.key.pub"), "--signer-command", command)
+    result = locked.run("sign", "-q", "--key", str(keys / "alice.key.pub"), "--signer-command", command)
     assert_refused(result, status=3, says=["openssl: what it wrote is no signature by sha256:"])
 
 
