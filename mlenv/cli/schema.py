@@ -1,5 +1,6 @@
 """`mlenv schema`: the JSON Schemas of mlenv.toml, mlenv.lock, trust.toml and of reports."""
 
+import json
 from enum import StrEnum
 from typing import Annotated
 
@@ -38,4 +39,6 @@ def schema(
             SchemaOf.REPORT: report_schema,
             SchemaOf.TRUST: trust_schema,
         }
-        terminal.result(schemas[file]())
+        terminal.write(
+            json.dumps(schemas[file](), indent=2, ensure_ascii=False)
+        )  # as init writes it

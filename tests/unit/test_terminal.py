@@ -145,7 +145,7 @@ def test_quiet_says_nothing_but_errors(capsys: Captured) -> None:
 
 def drawn() -> tuple[TerminalBars, io.StringIO]:
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=100)
+    console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})  # CI's may be "dumb"
     return TerminalBars(console, patience=0.01), screen
 
 
