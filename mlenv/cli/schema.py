@@ -39,6 +39,4 @@ def schema(
             SchemaOf.REPORT: report_schema,
             SchemaOf.TRUST: trust_schema,
         }
-        terminal.write(
-            json.dumps(schemas[file](), indent=2, ensure_ascii=False)
-        )  # as init writes it
+        terminal.write(json.dumps(schemas[file](), indent=2, ensure_ascii=False))  # as init writes it
