@@ -233,4 +233,5 @@ def test_stopped_at_any_moment(guarded: Guarded, after: float) -> None:
         *("sign", "-vv", "--key", str(guarded.keys / "encrypted.key")),
     )
     guarded.check(result)
-    assert result.status in {0, 128 + signal.SIGTERM}
+    # On a busy machine the first may come before mlenv hears it, and Python just ends.
+    assert result.status in {0, 128 + signal.SIGTERM, -signal.SIGTERM}
