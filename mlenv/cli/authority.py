@@ -53,7 +53,8 @@ def require_approval(
     from mlenv.verify.verify import judge_lock_file  # noqa: PLC0415 -- as above
 
     authority = find_authority(path, trust=trust, at_serial=at_serial)
-    if authority is None or authority.trust.policy.rule(lock.environment.name) is None:
+    covered = authority is not None and authority.trust.policy.rule(lock.environment.name) is not None
+    if authority is None or not (covered or trust):  # whoever names a policy wants to be refused what it does not know
         reason = "no trust policy covers it" if authority is None else f"{authority.trust.shown} does not cover it"
         if read_bundles(path):
             terminal.say(f"warning: the signatures of {path} were not checked: {reason}")
