@@ -87,7 +87,10 @@ class Terminal:
     def failed(self, error: BaseException) -> int:
         """Say what went wrong; the exit status that it means."""
         if self.verbose >= 2:
-            traceback.print_exception(error)
+            try:
+                traceback.print_exception(error)
+            except OSError:
+                abandon("stderr")
         if isinstance(error, KeyboardInterrupt):
             tell("interrupted; what was fetched so far stays in the cache")
             return INTERRUPTED
