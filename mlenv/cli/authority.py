@@ -64,7 +64,9 @@ def require_approval(
     judgement = judge_lock_file(path, data, authority)
     for finding in judgement.findings:
         if finding.check == "trust.mark":
-            terminal.say(f"warning: {finding.message}")
+            where = f"{finding.source}: " if finding.source else ""
+            terminal.say(f"warning: {where}{finding.message}")
+            terminal.say(f"  hint: {finding.hint}")
     if judgement.approval is None:
         hint = f"the policy is {authority.trust.shown}; `mlenv verify lock` shows every check"
         raise SignatureError(

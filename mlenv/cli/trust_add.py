@@ -68,7 +68,8 @@ def add(
         rule = next(one for one in edited.after.environments if one.name == environment)
         terminal.say(f"{'wrote' if edited.changed else 'nothing to change in'} {edited.shown}")
         if edited.before is None or edited.before.key(public.hint) is None:
-            terminal.say(f"{name} is {public.fingerprint}: compare that with what the holder of the key says")
+            terminal.say(f"{name} is {public.fingerprint}")
+            terminal.say("compare that with what the holder of the key says")
         wider = edited.before.rule(environment) if edited.before else None
         if wider and wider.name != environment:
             terminal.say(f"what matches {environment} is no longer approved by the rule {wider.name}")

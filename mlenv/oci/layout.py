@@ -59,8 +59,9 @@ class Layout:
         try:
             version, index = (self._read_small(name) for name in ("oci-layout", "index.json"))
         except (FileNotFoundError, NotADirectoryError) as error:
+            missing = f"not an OCI layout: {Path(str(error.filename)).name} is missing"
             raise UsageError(
-                f"not an OCI layout: {Path(str(error.filename)).name} is missing",
+                missing if os.path.lexists(self.path) else "there is no such folder",
                 where=str(self.path),
                 hint="name a directory (oci:) or an archive (oci-archive:) that holds index.json and oci-layout",
             ) from None

@@ -3,6 +3,7 @@
 Everything that may come from outside is escaped: no control character of it reaches the terminal.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
@@ -15,6 +16,8 @@ WIDTH: Final = 100  # columns
 _LONGEST: Final = (
     600  # characters of one value: long enough for what is true, too short to push a verdict off the screen
 )
+_COMMAND: Final = re.compile(r"`[^`]{1,90}`")
+_UNBROKEN: Final = "\0"  # stands for a blank while lines are broken; what is shown has no control characters
 _FOLD: Final = 4  # so many passes of one check are told in one line
 _COLORS: Final = {Status.PASS: "32", Status.FAIL: "1;31", Status.UNVERIFIABLE: "1;33", Status.SKIPPED: "33"}
 _BELIEVED: Final = {
@@ -116,9 +119,12 @@ def _in_full(finding: Finding, width: int, *, color: bool) -> Iterator[str]:
 
 
 def _skipped(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    """A row each: why, and what to do if it should not be so."""
+    """A row each: where, why, and what to do if it should not be so."""
     skipped = [one for one in findings if one.status is Status.SKIPPED]
-    return [(one.check, f"{one.message} ({one.hint})" if one.hint else one.message) for one in skipped]
+    return [
+        (one.check, (f"{one.source}: " if one.source else "") + one.message + (f"; {one.hint}" if one.hint else ""))
+        for one in skipped
+    ]
 
 
 def _passed(findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
@@ -160,8 +166,10 @@ def _pairs(values: Mapping[str, str], indent: str, width: int) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """At least one line. Digests and paths are never broken: they are there to be copied."""
-    return wrap(text, max(width, 24), break_long_words=False, break_on_hyphens=False) or [""]
+    """At least one line. Digests, paths and `commands` are never broken: they are there to be copied."""
+    kept = _COMMAND.sub(lambda match: match[0].replace(" ", _UNBROKEN), text)
+    lines = wrap(kept, max(width, 24), break_long_words=False, break_on_hyphens=False) or [""]
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def _safe(text: str) -> str:

@@ -20,11 +20,9 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, repla
     prefix = f".{path.name[:100]}.mlenv-"
     try:
         _remove_leftovers(path.parent, prefix)
-        descriptor, temporary = tempfile.mkstemp(prefix=prefix, dir=path.parent)
+        descriptor, temporary = _locked_file(prefix, path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for chunk in chunks:
                     file.write(chunk)
                 file.flush()
@@ -46,6 +44,17 @@ def write_whole(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644, repla
             if is_full(error)
             else "choose a folder that you can write to",
         ) from error
+
+
+def _locked_file(prefix: str, folder: Path) -> tuple[int, str]:
+    """A new file that nobody takes for a leftover: one that went before it could be locked is made once more."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=folder)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(name):
+            return descriptor, name
+        os.close(descriptor)
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:

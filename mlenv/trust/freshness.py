@@ -58,7 +58,7 @@ def _age(statement: LockStatement, limit: timedelta, now: datetime, source: str)
     check, expected, observed = "signature.age", f"at most {_length(limit)}", _length(age)
     if age > limit:
         message = f"the approval is {observed} old; the policy allows {_length(limit)}"
-        hint = "have the lock signed again with `mlenv sign`"
+        hint = "have the lock approved anew; while this approval holds, `mlenv sign --expires 365d` begins another"
         return Finding(check, Status.FAIL, message, expected, observed, source, Trusted.HOST, hint=hint)
     return Finding(check, Status.PASS, f"the approval is {observed} old", expected, observed, source, Trusted.HOST)
 

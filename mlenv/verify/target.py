@@ -1,7 +1,7 @@
 """What a target is made of, compared with a lock."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlenv.errors import UsageError
 from mlenv.model.lock import Lock
@@ -12,6 +12,8 @@ from mlenv.oci.reference import Target, Transport
 if TYPE_CHECKING:
     from mlenv.verify.evidence.image import ImageEvidence
 
+_LOOKED_AT: Final = frozenset({Transport.OCI, Transport.OCI_ARCHIVE, Transport.DOCKER_DAEMON})
+
 
 def looking_at(target: str, progress: Progress) -> Callable[[Lock], list[Finding]]:
     """A look at `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-daemon:NAME:TAG`; UsageError for anything else.
@@ -19,6 +21,8 @@ def looking_at(target: str, progress: Progress) -> Callable[[Lock], list[Finding
     The look itself raises UnavailableError where the target cannot be reached.
     """
     parsed = Target.parse(target)
+    if parsed.transport not in _LOOKED_AT:
+        raise _not_looked_at(parsed)
 
     def look(lock: Lock) -> list[Finding]:
         from mlenv.verify.checks.image import check_image  # noqa: PLC0415 -- only where an image is looked at
@@ -49,6 +53,11 @@ def look_at(target: Target, progress: Progress = SILENT) -> "ImageEvidence":
 
             return look_at_engine(target, progress)
         case _:
-            raise UsageError(
-                f"cannot verify {target}", hint="name oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-daemon:NAME:TAG"
-            )
+            raise _not_looked_at(target)
+
+
+def _not_looked_at(target: Target) -> UsageError:
+    hint = "name oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-daemon:NAME:TAG"
+    if target.transport is Transport.DOCKER:
+        hint = f"copy the image from its registry first: `skopeo copy {target} oci:copy`, then `mlenv verify oci:copy`"
+    return UsageError(f"cannot verify {target}", hint=hint)

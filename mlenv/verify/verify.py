@@ -118,14 +118,16 @@ def _remember(approval: Approval, lock: Digest, authority: Authority) -> list[Fi
             authority.trust.source, statement.environment, Mark(statement.serial, lock, authority.now)
         )
     except UnavailableError as error:
+        (problem,) = error.problems
         return [
             Finding(
                 "trust.mark",
                 Status.SKIPPED,
-                f"its serial could not be remembered, so that an older lock would not be noticed: {error}",
+                f"{problem.message}, and an older lock would go unnoticed",
+                source=problem.where,
                 severity=Severity.WARNING,
                 trusted=Trusted.HOST,
-                hint="set XDG_STATE_HOME to a folder that can be written and is kept",
+                hint=problem.hint,
             )
         ]
     return []

@@ -79,7 +79,7 @@ def ssh_fingerprint(folder: Path, require_tool: Finder, pem: bytes) -> str:
 
 def test_generate_says_what_it_wrote_as_json(project: Project) -> None:
     result = project.run("keys", "generate", "--output", "sub/my.key", "--json", environ=PASSWORD)
-    assert_refused(result, status=6, says=["sub", "No such file"], json_=True)
+    assert_refused(result, status=2, says=["sub", "there is no such folder"], json_=True)
     (project.root / "sub").mkdir()
     result = project.run("keys", "generate", "-o", "sub/my.key", "--json", "-q", environ=PASSWORD)
     assert result.err == ""

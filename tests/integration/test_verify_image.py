@@ -95,14 +95,14 @@ def test_the_image_of_another_lock(built: Project) -> None:
 @pytest.mark.parametrize(
     ("target", "status", "says"),
     [
-        ("oci:absent", 2, ["absent", "not an OCI layout"]),
+        ("oci:absent", 2, ["absent", "there is no such folder"]),
         ("oci:out:2", 2, ["no image 2", "choose one of: 1 sha256:"]),
         ("oci:app", 2, ["app", "not an OCI layout"]),
         ("oci-archive:absent.tar", 6, ["oci-archive:absent.tar", "No such file"]),
         ("oci-archive:mlenv.toml", 7, ["mlenv.toml", "not an archive to rely on"]),
         ("oci-archive:app", 7, ["app", "not a plain file"]),
         ("docker-archive:out.tar", 2, ["cannot verify docker-archive:out.tar", "oci-archive:FILE"]),
-        ("docker://example.com/small:1", 2, ["cannot verify docker://", "oci:DIR"]),
+        ("docker://example.com/small:1", 2, ["`skopeo copy docker://example.com/small:1 oci:copy`"]),
         ("out", 2, ["'out' does not name an image"]),
         ("docker-daemon:small:1", 6, ["the engine does not answer", "DOCKER_HOST"]),
     ],
@@ -121,7 +121,7 @@ def test_two_images_in_a_layout(built: Project) -> None:
     assert_refused(built.run("verify", "oci:out", UNSIGNED), status=2, says=["several images", "new sha256:"])
     result = built.run("verify", "oci:out:new", UNSIGNED)
     assert result.status == 0
-    assert "that the image does not name" in result.out
+    assert "that the image does not name" in " ".join(result.out.split())
     assert_differs(built.run("verify", "oci:out:mine", UNSIGNED))
 
 
@@ -175,7 +175,7 @@ def test_an_engine_that_lies_or_breaks_off(
         environ = {"DOCKER_HOST": f"tcp://{served.host}"}
         result = built.run("verify", "docker-daemon:small:1", UNSIGNED, environ=environ)
     assert result.status == status, result
-    assert says in result.out + result.err
+    assert says in " ".join((result.out + result.err).split())
     assert "Traceback" not in result.out + result.err
 
 

@@ -264,7 +264,9 @@ def test_a_serial_that_cannot_be_kept_is_told(signed: Project) -> None:
     signed.root.with_name("state").write_text("a file where a folder should be\n")
     result = signed.run("verify")
     assert result.status == 0, result
-    assert "could not be remembered" in " ".join(result.out.split())
+    said = " ".join(result.out.split())
+    assert "serials.json: the serial of this lock cannot be remembered: " in said
+    assert "and an older lock would go unnoticed" in said
 
 
 def test_a_lock_beside_another_ones_bundle(signed: Project) -> None:

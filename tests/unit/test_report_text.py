@@ -109,7 +109,21 @@ def test_failures_come_first_and_passes_last() -> None:
 
 def test_what_to_do_about_a_skipped_check_is_said() -> None:
     mark = finding("trust.mark", Status.SKIPPED, message="could not be kept", hint="set XDG_STATE_HOME")
-    assert section(render_text(report(mark)), "skipped") == ["  trust.mark  could not be kept (set XDG_STATE_HOME)"]
+    assert section(render_text(report(mark)), "skipped") == ["  trust.mark  could not be kept; set XDG_STATE_HOME"]
+
+
+def test_a_skipped_bundle_is_named() -> None:
+    bundle = finding("trust.key", Status.SKIPPED, message="it names another key", source="mlenv.lock.bob.sigstore.json")
+    assert section(render_text(report(bundle)), "skipped") == [
+        "  trust.key  mlenv.lock.bob.sigstore.json: it names another key"
+    ]
+
+
+def test_a_command_stays_on_one_line() -> None:
+    for width in range(40, 120, 7):
+        hint = "if you are to say who approves it: `mlenv trust add NAME --key FILE --environment small`, on one line"
+        text = render_text(report(finding("trust.environment", Status.FAIL, hint=hint)), width=width)
+        assert "`mlenv trust add NAME --key FILE --environment small`" in text
 
 
 def test_many_passes_of_one_check_are_one_line() -> None:

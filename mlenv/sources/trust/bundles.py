@@ -42,12 +42,13 @@ def read_bundles(lock_path: Path) -> list[NamedBundle]:
         raise _refused(f"cannot be read: {error.strerror}", folder, "make the folder readable for you") from None
     if len(names) > MOST:
         raise _refused(f"holds {len(names)} bundles of {lock_path.name}; {MOST} is the limit", folder, "remove some")
-    return [NamedBundle(name, _read(folder / name)) for name in names]
+    hint = "make it readable for you, or remove it if it shall not count"
+    return [NamedBundle(name, _read(folder / name, hint)) for name in names]
 
 
 def read_bundle(path: Path) -> NamedBundle:
     """A bundle that lies anywhere, under the name that the user gave it; SignatureError as `read_bundles`."""
-    return NamedBundle(str(path), _read(path))
+    return NamedBundle(str(path), _read(path, "name a file that `mlenv build --provenance FILE` wrote"))
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
@@ -63,12 +64,11 @@ def is_bundle_of(lock: str, name: str) -> bool:
     return name == f"{lock}{_SUFFIX}" or _NAME.fullmatch(signer) is not None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, hint: str) -> bytes:
     try:
         with open_regular(path, follow=True) as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        hint = "make it readable for you, or remove it if it shall not count"
         raise _refused(f"cannot be read: {error.strerror}", path, hint) from None
     if len(data) > LARGEST:
         raise _refused("larger than 4 MiB", path, "it is no bundle: remove or rename it")

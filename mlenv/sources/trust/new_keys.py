@@ -39,7 +39,12 @@ def public_path(path: Path) -> Path:
 
 
 def require_new(path: Path) -> None:
-    """UsageError where one of the two files would take the place of something: a lost key cannot be made again."""
+    """UsageError where one of the two files would take the place of something, or where there is no folder for them.
+
+    A lost key cannot be made again, and nobody is asked for a passphrase in vain.
+    """
+    if not path.parent.is_dir():
+        raise UsageError("there is no such folder", where=str(path.parent), hint="make it, or choose another --output")
     for one in (path, public_path(path)):
         if one.is_symlink() or one.exists():
             raise _exists(one)

@@ -107,7 +107,7 @@ def _of_keys(paths: Sequence[Path], threshold: int) -> Trust:
     if threshold < 1:
         raise UsageError(f"--threshold {threshold} would accept what nobody signed", hint="give 1 or more")
     if threshold > len(keys):
-        there = f"{len(keys)} different key{'s' * (len(keys) != 1)}"
+        there = "1 key" if len(keys) == 1 else f"{len(keys)} different keys"
         hint = "name further keys with --key, or lower --threshold"
         raise UsageError(f"--threshold {threshold} can never be reached: --key names {there}", hint=hint)
     shown = " ".join(f"--key {path}" for path in paths) + (f" --threshold {threshold}" if threshold > 1 else "")
