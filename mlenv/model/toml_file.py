@@ -21,9 +21,18 @@ from mlenv.model.toml_places import Path, dotted, line_of, places
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _DEEPEST = 32
-_DEEP_KEY = re.compile(
-    r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.){0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){32}"""
+# Strings, ended or not, and comments: whatever stands in them is no key. Each character is looked at once.
+_NO_KEY = re.compile(
+    r'''
+    """(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)
+    |\'{3}(?:[^\']|\'(?!\'\'))*+(?:\'{3,5}|\Z)
+    |"(?:[^"\\\n]|\\[^\n])*+"?
+    |\'[^\'\n]*+\'?
+    |\#[^\n]*+
+    ''',
+    re.VERBOSE | re.DOTALL,
 )
+_DEEP_KEY = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"")[ \t]*+\.[ \t]*+){32}""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +47,9 @@ class Contradiction:
 def has_deep_key(text: str) -> bool:
     """Whether a key has more than 32 parts (`a.b.c`): tomllib needs memory with the square of their number.
 
-    Quoted parts of more than 200 characters are not looked at, so that this takes time with the text's length alone.
+    Takes time with the text's length alone.
     """
-    return _DEEP_KEY.search(text) is not None
+    return _DEEP_KEY.search(_NO_KEY.sub('""', text)) is not None
 
 
 class NotTomlError(ValueError):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from mlenv.errors import LockFormatError, StaleLockError
 from mlenv.model.lock import Lock
+from mlenv.sources.regular_file import open_regular
 from mlenv.sources.whole_file import write_whole
 
-LARGEST = 64 << 20
+LARGEST = 8 << 20  # bytes: a lock of a thousand packages has a thirtieth
 
 
 def load_lock(path: Path) -> Lock:
@@ -18,7 +19,7 @@ def load_lock(path: Path) -> Lock:
 def read_lock(path: Path) -> bytes:
     """The raw bytes of a lock, which is what a signature binds. Raises as `load_lock`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise StaleLockError("there is no lock", where=str(path), hint="run `mlenv lock`") from None

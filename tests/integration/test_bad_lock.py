@@ -1,5 +1,6 @@
 """Locks that are missing, stale, edited or of another kind: refused, and no output."""
 
+import os
 import re
 from collections.abc import Callable
 
@@ -99,3 +100,10 @@ def test_an_edited_lock_is_made_true_again(locked: Project) -> None:
     locked.lock.write_text(EDITS["image manifest"][1](true))
     assert locked.run("lock").status == 0
     assert locked.lock.read_text() == true
+
+
+def test_no_lock_is_waited_for(locked: Project) -> None:
+    locked.lock.unlink()
+    os.mkfifo(locked.lock)
+    for command in (BUILD, ("verify", "--no-signature"), ("inspect",)):
+        assert_refused(locked.run(*command), status=2, says=["mlenv.lock: cannot be read: not a regular file"])

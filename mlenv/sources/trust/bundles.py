@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from mlenv.errors import SignatureError, UsageError
-from mlenv.sources.trust.regular_file import open_regular
+from mlenv.sources.regular_file import open_regular
 from mlenv.sources.whole_file import write_whole
-from mlenv.trust.bundle import Bundle
-from mlenv.trust.judge import NamedBundle
+from mlenv.trust.bundle import LIMIT, Bundle
+from mlenv.trust.judge_findings import MOST_BUNDLES
+from mlenv.trust.judgement import NamedBundle
 
-LARGEST: Final = 4 << 20  # bytes: what the parser of bundles takes
-MOST: Final = 64
 _SUFFIX: Final = ".sigstore.json"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -40,8 +39,10 @@ def read_bundles(lock_path: Path) -> list[NamedBundle]:
         return []
     except OSError as error:
         raise _refused(f"cannot be read: {error.strerror}", folder, "make the folder readable for you") from None
-    if len(names) > MOST:
-        raise _refused(f"holds {len(names)} bundles of {lock_path.name}; {MOST} is the limit", folder, "remove some")
+    if len(names) > MOST_BUNDLES:
+        raise _refused(
+            f"holds {len(names)} bundles of {lock_path.name}; {MOST_BUNDLES} is the limit", folder, "remove some"
+        )
     hint = "make it readable for you, or remove it if it shall not count"
     return [NamedBundle(name, _read(folder / name, hint)) for name in names]
 
@@ -67,10 +68,10 @@ def is_bundle_of(lock: str, name: str) -> bool:
 def _read(path: Path, hint: str) -> bytes:
     try:
         with open_regular(path, follow=True) as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(LIMIT + 1)
     except OSError as error:
         raise _refused(f"cannot be read: {error.strerror}", path, hint) from None
-    if len(data) > LARGEST:
+    if len(data) > LIMIT:
         raise _refused("larger than 4 MiB", path, "it is no bundle: remove or rename it")
     return data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mlenv.errors import TrustPolicyError
-from mlenv.sources.trust.regular_file import open_regular
+from mlenv.sources.regular_file import open_regular
 from mlenv.trust.policy_file import LARGEST_POLICY
 
 POLICY: Final = "trust.toml"
