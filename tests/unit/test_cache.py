@@ -2,11 +2,8 @@
 
 import errno
 import json
-import multiprocessing
 import os
-import signal
 import stat
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -214,65 +211,7 @@ def test_reading_counts_as_use(cache: Cache) -> None:
     assert prune(cache, now=datetime.now(UTC), older_than=timedelta(days=30)).count == 0
 
 
-def _write_and_wait(root: Path, ready: str) -> None:
-    with Cache(root).temporary() as file:
-        file.write(b"half")
-        file.flush()
-        Path(ready).write_text(file.name)
-        time.sleep(60)
-
-
-def test_prune_removes_what_a_killed_process_left_and_nothing_that_is_being_written(
-    cache: Cache, tmp_path: Path
-) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_write_and_wait, args=(cache.root, f"{tmp_path}/{name}")) for name in "ab"]
-    for process in processes:
-        process.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not ((tmp_path / "a").exists() and (tmp_path / "b").exists()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        time.sleep(0.05)
-        dead, alive = (Path((tmp_path / name).read_text()) for name in "ab")
-        assert processes[0].pid is not None
-        os.kill(processes[0].pid, signal.SIGKILL)
-        processes[0].join()
-        for path in (dead, alive):
-            _age(path, 1)
-        assert prune(cache, now=NOW, older_than=timedelta(0)) == KindUsage("removed", 1, 4)
-        assert not dead.exists()
-        assert alive.exists()
-    finally:
-        processes[1].kill()
-        for process in processes:
-            process.join()
-
-
 def test_prune_leaves_a_file_alone_that_was_just_made(cache: Cache) -> None:
     (cache.root / "tmp").mkdir(parents=True)
     (cache.root / "tmp" / "not-locked-yet").write_bytes(b"")
     assert prune(cache, now=datetime.now(UTC), older_than=timedelta(0)).count == 0
-
-
-def _put_many(root: Path) -> None:
-    cache = Cache(root)
-    for number in range(30):
-        cache.put([str(number).encode() * 10_000])
-        cache.remember("numbers", str(number), number)
-
-
-def test_many_processes_write_the_same(cache: Cache) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_put_many, args=(cache.root,)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    for number in range(30):
-        with cache.open(Digest.of(str(number).encode() * 10_000)):
-            pass
-        assert cache.record("numbers", str(number)) == number
-    assert not _temporary_files(cache)

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,8 @@ from mlenv.layers.layer import complete, measure_layer, write_layer
 from mlenv.model.digest import Digest
 
 TEXT = b"import this\n" * 1000
+RANDOM = os.urandom(3 << 20)
+stream_of = cache(squeezed)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def spool(tmp_path: Path) -> Iterator[BinaryIO]:
 
 
 def deflated(spool: BinaryIO, data: bytes) -> Deflated:
-    stream = squeezed(data)
+    stream = stream_of(data)
     offset = spool.seek(0, os.SEEK_END)
     spool.write(stream)
     spool.flush()
@@ -44,7 +47,7 @@ def file(path: str, content: Content) -> Entry:
 
 @pytest.fixture
 def entries(spool: BinaryIO) -> list[Entry]:
-    big = deflated(spool, os.urandom(3 << 20))
+    big = deflated(spool, RANDOM)
     return complete(
         [
             file("opt/a.py", deflated(spool, TEXT)),

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,12 @@ def test_imports_go_one_way() -> None:
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     for folder in folders:
         for file in sorted((CHECKOUT / "mlenv" / folder).rglob("*.py")):
-            yield file.relative_to(CHECKOUT).as_posix(), ast.parse(file.read_bytes())
+            yield file.relative_to(CHECKOUT).as_posix(), parsed(file)
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
 
 
 def imported(node: ast.AST) -> list[str]:

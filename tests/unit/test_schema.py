@@ -3,6 +3,7 @@
 import json
 import tomllib
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -32,8 +33,13 @@ def as_an_editor_sees_it(text: str) -> Any:
     return plain(tomllib.loads(text))
 
 
+@cache
+def validator() -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(manifest_schema())
+
+
 def check(text: str) -> None:
-    jsonschema.Draft7Validator(manifest_schema()).validate(as_an_editor_sees_it(text))
+    validator().validate(as_an_editor_sees_it(text))
 
 
 def test_the_file_is_what_the_code_says() -> None:
