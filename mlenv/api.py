@@ -120,13 +120,14 @@ def sign(
     """
     from datetime import UTC, datetime
 
-    from mlenv.signing.sign import new_statement, signed
+    from mlenv.signing.sign import new_statement
+    from mlenv.trust.bundle import Bundle
 
     data, parsed = _lock_bytes(lock)
     statement = new_statement(
         parsed, data, now=datetime.now(UTC), serial=serial, expires=expires, policy=policy.digest if policy else None
     )
-    return signed(statement.to_bytes(), key)
+    return Bundle.sign(statement.to_bytes(), key)
 
 
 def verify(

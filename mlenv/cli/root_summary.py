@@ -1,9 +1,9 @@
 """What stands in a root of trust, for people and as JSON."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlenv.cli.trust_summary import key_json, rule_json, rule_text
+from mlenv.cli.trust_summary import key_json, rule_json, rule_limits, rule_text
+from mlenv.model.moments import rfc3339
 
 if TYPE_CHECKING:
     from mlenv.trust.policy import EnvironmentRule, TrustedKey
@@ -16,7 +16,7 @@ def root_lines(root: "TrustRoot") -> list[str]:
         f"  {key.fingerprint}  {key.type:<10}  {'signed' if key in root.signers else 'not signed'}" for key in root.keys
     ]
     return [
-        f"version {root.version}, until {_text(root.expires)}",
+        f"version {root.version}, until {rfc3339(root.expires)}",
         f"{root.threshold} of these keys sign{'s' * (root.threshold == 1)} it, and the next version:",
         *keys,
         "the keys of its policy:",
@@ -30,7 +30,7 @@ def root_json(root: "TrustRoot") -> dict[str, Any]:
     """The same as JSON; times as in RFC 3339."""
     return {
         "version": root.version,
-        "expires": _text(root.expires),
+        "expires": rfc3339(root.expires),
         "threshold": root.threshold,
         "keys": [
             {"id": str(key.fingerprint), "type": str(key.type), "signed": key in root.signers} for key in root.keys
@@ -45,17 +45,11 @@ def root_json(root: "TrustRoot") -> dict[str, Any]:
 
 def _key(key: "TrustedKey") -> str:
     times = {"valid from": key.valid_from, "valid until": key.valid_until, "revoked": key.revoked}
-    parts = [f"{name} {_text(moment)}" for name, moment in times.items() if moment]
+    parts = [f"{name} {rfc3339(moment)}" for name, moment in times.items() if moment]
     if key.revoked:
         parts.append(str(key.revocation_reason))
     return "  ".join([key.name, str(key.public_key.fingerprint), ", ".join(parts)]).rstrip()
 
 
 def _rule(rule: "EnvironmentRule") -> str:
-    serial = f"; serial {rule.minimum_serial} or later" if rule.minimum_serial > 1 else ""
-    age = f"; for {rule.maximum_age.total_seconds() / 86400:g} days" if rule.maximum_age else ""
-    return f"{rule_text(rule)}{serial}{age}"
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return "; ".join([rule_text(rule), *rule_limits(rule)])

@@ -11,6 +11,7 @@ from mlenv.cli.authority import TrustOption
 from mlenv.cli.durations import parse_expires
 from mlenv.cli.options import MANIFEST, JsonOption, LockOption, ManifestOption, QuietOption, VerboseOption, lock_path
 from mlenv.cli.terminal import Terminal
+from mlenv.model.moments import rfc3339
 
 if TYPE_CHECKING:
     from mlenv.model.lock import Lock
@@ -128,8 +129,8 @@ def signature_summary(signed: "Signed") -> dict[str, object]:
         "bundle": str(signed.path),
         "environment": said.environment,
         "serial": said.serial,
-        "issued": f"{said.issued_at:%Y-%m-%dT%H:%M:%SZ}",
-        "expires": f"{said.expires:%Y-%m-%dT%H:%M:%SZ}",
+        "issued": rfc3339(said.issued_at),
+        "expires": rfc3339(said.expires),
         "subjects": {one.name: str(one.digest) for one in said.subjects},
         "with": list(signed.joined),
         "outdated": list(signed.outdated),

@@ -61,7 +61,7 @@ def revoke(
             "key": key_json(key),
             "problems": [one.message for one in problems],
         }
-        terminal.result(data, f"{name}: revoked since {key.revoked:%Y-%m-%dT%H:%M:%SZ}, {key.revocation_reason}")
+        terminal.result(data, f"{name}: revoked since {key_json(key)['revoked']}, {key.revocation_reason}")
 
 
 def _moment(text: str, now: datetime) -> datetime:

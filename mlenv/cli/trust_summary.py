@@ -1,8 +1,9 @@
 """What stands in a trust policy, for people and as JSON."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from mlenv.model.moments import rfc3339
 
 if TYPE_CHECKING:
     from mlenv.trust.judge import Mark
@@ -14,8 +15,8 @@ def policy_text(policy: "TrustPolicy", marks: "Mapping[str, Mark]") -> str:
     keys = [
         (one.name, str(one.public_key.type), one.public_key.fingerprint.short, _validity(one)) for one in policy.keys
     ]
-    rules = [(one.name, _who(one), ", ".join(one.builders), _limits(one)) for one in policy.environments]
-    seen = [(name, str(mark.serial), mark.lock.short, _text(mark.seen)) for name, mark in sorted(marks.items())]
+    rules = [(one.name, _who(one), ", ".join(one.builders), ", ".join(rule_limits(one))) for one in policy.environments]
+    seen = [(name, str(mark.serial), mark.lock.short, rfc3339(mark.seen)) for name, mark in sorted(marks.items())]
     tables = [_table(("KEY", "TYPE", "ID", "VALID"), keys)]
     tables.append(_table(("ENVIRONMENTS", "APPROVED BY", "BUILT BY", "LIMITS"), rules))
     if seen:
@@ -30,7 +31,7 @@ def policy_json(policy: "TrustPolicy", marks: "Mapping[str, Mark]") -> dict[str,
         "keys": [key_json(one) for one in policy.keys],
         "environments": [rule_json(one) for one in policy.environments],
         "serials": {
-            name: {"serial": mark.serial, "lock": str(mark.lock), "seen": _text(mark.seen)}
+            name: {"serial": mark.serial, "lock": str(mark.lock), "seen": rfc3339(mark.seen)}
             for name, mark in sorted(marks.items())
         },
     }
@@ -42,9 +43,9 @@ def key_json(key: "TrustedKey") -> dict[str, Any]:
         "name": key.name,
         "type": str(key.public_key.type),
         "id": str(key.public_key.fingerprint),
-        "valid_from": _text(key.valid_from) if key.valid_from else None,
-        "valid_until": _text(key.valid_until) if key.valid_until else None,
-        "revoked": _text(key.revoked) if key.revoked else None,
+        "valid_from": rfc3339(key.valid_from) if key.valid_from else None,
+        "valid_until": rfc3339(key.valid_until) if key.valid_until else None,
+        "revoked": rfc3339(key.revoked) if key.revoked else None,
         "revocation_reason": str(key.revocation_reason) if key.revoked else None,
     }
 
@@ -72,17 +73,18 @@ def _who(rule: "EnvironmentRule") -> str:
     return names if len(rule.approvers) == 1 else f"{rule.threshold} of {names}"
 
 
-def _limits(rule: "EnvironmentRule") -> str:
+def rule_limits(rule: "EnvironmentRule") -> list[str]:
+    """What a rule asks for beyond signatures: the serial and the age of an approval."""
     serial = [f"serial {rule.minimum_serial} or later"] if rule.minimum_serial > 1 else []
     age = [f"for {rule.maximum_age.total_seconds() / 86400:g} days"] if rule.maximum_age else []
-    return ", ".join(serial + age)
+    return serial + age
 
 
 def _validity(key: "TrustedKey") -> str:
     if key.revoked:
-        return f"revoked {_text(key.revoked)}: {key.revocation_reason}"
-    since = [f"from {_text(key.valid_from)}"] if key.valid_from else []
-    until = [f"until {_text(key.valid_until)}"] if key.valid_until else []
+        return f"revoked {rfc3339(key.revoked)}: {key.revocation_reason}"
+    since = [f"from {rfc3339(key.valid_from)}"] if key.valid_from else []
+    until = [f"until {rfc3339(key.valid_until)}"] if key.valid_until else []
     return " ".join(since + until) or "always"
 
 
@@ -92,7 +94,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in columns]
     lines = zip(*columns, strict=True)
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from mlenv.model.manifest_fields import InvalidValueError, quoted
+from mlenv.model.moments import rfc3339
 
 LARGEST_INTEGER = 2**53 - 1
 """The largest integer that canonical JSON can hold (RFC 8785 section 3.2.2.3, I-JSON)."""
@@ -89,11 +90,6 @@ def _utc(value: datetime) -> datetime:
     if not 1970 < value.year < 9999:
         raise InvalidValueError(f"not a year between 1971 and 9998: {value.year}", "write another year")
     return value.astimezone(UTC)
-
-
-def rfc3339(value: datetime) -> str:
-    """A moment as text, in UTC: `2026-11-01T00:00:00Z`."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"  # strftime has years like 12
 
 
 Moment = Annotated[

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from mlenv.errors import SigningKeyError, UsageError
+from mlenv.errors import UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock, LockedBase, LockedPlatform
+from mlenv.model.moments import rfc3339
 from mlenv.model.platform import Platform
 from mlenv.oci.reference import Reference
 from mlenv.sources.trust.bundles import is_bundle_of
@@ -57,14 +58,6 @@ def provenance(lock: Lock, data: bytes, build: Build) -> Provenance:
     )
 
 
-def sign_provenance(statement: Provenance, signer: Signer) -> Bundle:
-    """Sign it. SigningKeyError where what comes back is not the key's signature, whoever made it."""
-    bundle = Bundle.sign(statement.to_bytes(), signer)
-    if not bundle.envelope.is_signed_by(signer.public_key):
-        raise SigningKeyError("the signature is not one of the key's", hint="check the key, and build again")
-    return bundle
-
-
 def check_place(path: Path, lock_path: Path) -> None:
     """Refuse, before a long build, a file that could not or must not be written after it. UsageError."""
     place = path.absolute()
@@ -79,7 +72,7 @@ def check_place(path: Path, lock_path: Path) -> None:
 
 def write_provenance(path: Path, lock: Lock, data: bytes, build: Build, signer: Signer) -> None:
     """Sign the provenance of a build and write it, whole or not at all. SigningKeyError, UnavailableError."""
-    write_whole(path, [sign_provenance(provenance(lock, data, build), signer).to_bytes()])
+    write_whole(path, [Bundle.sign(provenance(lock, data, build).to_bytes(), signer).to_bytes()])
 
 
 def _bases(platforms: Sequence[LockedPlatform]) -> Iterator[Dependency]:
@@ -99,7 +92,7 @@ def _debian_base(platform: LockedPlatform) -> Iterator[Dependency]:
     """The layer that the build itself made of Debian packages: the lock names each of them with its digest."""
     said = {"suite": platform.base.suite or ""}
     if platform.base.snapshot is not None:
-        said["snapshot"] = f"{platform.base.snapshot.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        said["snapshot"] = rfc3339(platform.base.snapshot)
     for layer in platform.layers:
         if layer.kind == "debian":
             yield Dependency(f"base/{platform.platform}", layer.digest, annotations=said)

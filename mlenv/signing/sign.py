@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mlenv.errors import LockFormatError, SignatureError, SigningKeyError, UsageError
+from mlenv.errors import LockFormatError, SignatureError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
 from mlenv.sources.trust.bundles import bundle_path, read_bundles, write_bundle
@@ -104,7 +104,7 @@ def sign_lock(
     mine = next((one for one in same if one.bundle.hint == own.hint), None)
     if mine is None:
         announce(statement)
-        bundle = signed(payload, signer)
+        bundle = Bundle.sign(payload, signer)
         write_bundle(path, bundle)
     return Signed(
         path if mine is None else path.with_name(mine.name),
@@ -133,14 +133,6 @@ def new_statement(
         )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"that can't be signed: {error}", hint="choose another serial, expiry or name") from None
-
-
-def signed(payload: bytes, signer: Signer) -> Bundle:
-    """A bundle whose signature was checked: a faulty key or program must not leave a wrong one behind."""
-    bundle = Bundle.sign(payload, signer)
-    if not bundle.envelope.is_signed_by(signer.public_key):
-        raise SigningKeyError("the signature is not one of the key's", hint="check the key, and sign again")
-    return bundle
 
 
 def _read(bundles: Sequence[NamedBundle], own: PublicKey, policy: TrustPolicy | None) -> list[_Earlier]:

@@ -6,6 +6,7 @@ The normative text is schema/signature.md.
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from mlenv.errors import SigningKeyError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.strict_json import shown
 from mlenv.trust.envelope import IN_TOTO, Envelope, decode
@@ -42,8 +43,14 @@ class Bundle:
 
     @classmethod
     def sign(cls, statement: bytes, signer: Signer) -> Self:
-        """Sign the bytes of an in-toto statement."""
-        return cls(signer.public_key.hint, Envelope.sign(IN_TOTO, statement, signer))
+        """Sign the bytes of an in-toto statement.
+
+        SigningKeyError where what comes back is not the key's signature: a faulty key or program leaves no wrong one.
+        """
+        envelope = Envelope.sign(IN_TOTO, statement, signer)
+        if not envelope.is_signed_by(signer.public_key):
+            raise SigningKeyError("the signature is not one of the key's", hint="check the key, and sign again")
+        return cls(signer.public_key.hint, envelope)
 
     def to_bytes(self) -> bytes:
         """The bundle as a file holds it."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.model.strict_json import LIMIT, parse_json, shown
 
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")

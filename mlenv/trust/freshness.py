@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.model.report import Finding, Status, Trusted
 from mlenv.trust.judgement import Mark
 from mlenv.trust.policy import EnvironmentRule

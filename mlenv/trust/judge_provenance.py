@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.model.report import Finding, Status, Trusted
 from mlenv.model.strict_json import shown
 from mlenv.trust.bundle import Bundle

@@ -8,7 +8,7 @@ from typing import Self
 from mlenv.errors import TrustPolicyError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.trust.keys import PublicKey
 from mlenv.trust.policy_file import EnvironmentRule, RevocationReason
 from mlenv.trust.policy_rules import covers

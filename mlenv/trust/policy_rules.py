@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.model.toml_file import Contradiction
 from mlenv.model.toml_places import Path, dotted
 from mlenv.trust.policy_file import EnvironmentRule, KeyTable

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.model.strict_json import shown
 from mlenv.trust.fields import document, integer, moment, text
 from mlenv.trust.statement import LOCK_SUBJECT, STATEMENT_TYPE, Subject

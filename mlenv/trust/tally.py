@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlenv.model.manifest_quantities import rfc3339
+from mlenv.model.moments import rfc3339
 from mlenv.trust.policy import EnvironmentRule, TrustedKey
 from mlenv.trust.statement import LockStatement
 from mlenv.trust.votes import NoVote, Vote

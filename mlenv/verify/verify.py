@@ -8,6 +8,7 @@ from pathlib import Path
 from mlenv.errors import UnavailableError
 from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock
+from mlenv.model.moments import rfc3339
 from mlenv.model.report import Finding, Report, Severity, Status, Trusted
 from mlenv.sources.lock_file import parse_lock
 from mlenv.sources.trust.bundles import read_bundles
@@ -101,8 +102,8 @@ def approval_facts(approval: Approval) -> dict[str, str]:
     statement = approval.statement
     return {
         "serial": str(statement.serial),
-        "issued": f"{statement.issued_at:%Y-%m-%dT%H:%M:%SZ}",
-        "expires": f"{statement.expires:%Y-%m-%dT%H:%M:%SZ}",
+        "issued": rfc3339(statement.issued_at),
+        "expires": rfc3339(statement.expires),
         "signers": ", ".join(f"{key.name} ({key.public_key.fingerprint})" for key in approval.signers),
     }
 

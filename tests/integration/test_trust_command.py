@@ -186,7 +186,7 @@ def test_without_a_policy_the_next_step_is_named(user: User, command: tuple[str,
     ("arguments", "status", "says"),
     [
         (("add", "dora"), 2, "--key"),
-        (("add", "dora", "--key", "absent.pub"), 3, "absent.pub: cannot be read: No such file"),
+        (("add", "dora", "--key", "absent.pub"), 3, "absent.pub: there is no such file"),
         (("add", "dora", "--key", "mlenv.toml"), 3, "mlenv.toml: "),
         (("add", "do ra", "--key", "KEY"), 2, "not a name of a key: 'do ra'"),
         (("add", "alice", "--key", "KEY"), 2, "alice is another key in the policy"),

@@ -8,8 +8,9 @@ from support import locks
 from support.signers import signer, statement
 
 from mlenv.errors import SignatureError, UsageError
-from mlenv.sources.trust.bundles import LARGEST, MOST, bundle_path, read_bundles, write_bundle
-from mlenv.trust.bundle import Bundle
+from mlenv.sources.trust.bundles import bundle_path, read_bundles, write_bundle
+from mlenv.trust.bundle import LIMIT, Bundle
+from mlenv.trust.judge_findings import MOST_BUNDLES
 
 
 def names(lock: Path) -> list[str]:
@@ -129,17 +130,17 @@ def test_what_cannot_be_a_bundle_is_named(lock: Path, make: object) -> None:
 
 def test_one_may_be_so_large_and_no_larger(lock: Path) -> None:
     path = bundle_path(lock)
-    path.write_bytes(b" " * LARGEST)
-    assert len(read_bundles(lock)[0].data) == LARGEST
-    path.write_bytes(b" " * (LARGEST + 1))
+    path.write_bytes(b" " * LIMIT)
+    assert len(read_bundles(lock)[0].data) == LIMIT
+    path.write_bytes(b" " * (LIMIT + 1))
     with pytest.raises(SignatureError, match="larger than 4 MiB"):
         read_bundles(lock)
 
 
 def test_there_may_be_so_many_and_no_more(lock: Path) -> None:
-    for number in range(MOST):
+    for number in range(MOST_BUNDLES):
         bundle_path(lock, str(number)).write_text("")
-    assert len(read_bundles(lock)) == MOST
+    assert len(read_bundles(lock)) == MOST_BUNDLES
     bundle_path(lock).write_text("")
     with pytest.raises(SignatureError, match="holds 65 bundles"):
         read_bundles(lock)

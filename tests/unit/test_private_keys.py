@@ -26,10 +26,10 @@ from nacl.secret import SecretBox
 
 from mlenv.errors import SigningKeyError
 from mlenv.sources.trust import cosign_key
-from mlenv.sources.trust.key_files import LARGEST
 from mlenv.sources.trust.new_keys import generate_key
 from mlenv.sources.trust.private_keys import load_key, load_public_key, signer
 from mlenv.trust.keys import KeyType, PublicKey
+from mlenv.trust.pem import LIMIT
 
 PASSPHRASE = "correct horse battery staple"
 PASSWORD = {"MLENV_KEY_PASSWORD": PASSPHRASE}
@@ -213,7 +213,7 @@ OTHERS: dict[str, Callable[[], bytes]] = {
     "no line breaks": lambda: pem(P256).replace(b"\n", b"\\n"),
     "encrypted, without a line": lambda: without_a_line(pem(P256, encryption=ENCRYPTED)),
     "encrypted by Camellia": lambda: by_openssl("-v2", "camellia-256-cbc"),
-    "too large": lambda: pem(P256) + b"\n" * LARGEST,
+    "too large": lambda: pem(P256) + b"\n" * LIMIT,
     "cosign's RSA": lambda: cosign_pem(_rsa().private_bytes(Encoding.DER, PKCS8, PLAIN), PASSPHRASE),
     "cosign, no key in it": lambda: cosign_pem(b"no key", PASSPHRASE),
     "cosign, without a line": lambda: without_a_line(cosign_pem(der(P256), PASSPHRASE)),
@@ -326,7 +326,7 @@ def test_places_that_hold_no_key(tmp_path: Path) -> None:
     assert refused("env://KEY") == "env://KEY: the environment variable is not set"
     assert refused("env://") == "env://: the environment variable is not set"
     assert refused("env://KEY", {"KEY": " \n"}) == "env://KEY: the environment variable is empty"
-    assert refused("env://KEY", {"KEY": "x" * (LARGEST + 1)}) == "env://KEY: larger than 64 KiB: not a key"
+    assert refused("env://KEY", {"KEY": "x" * (LIMIT + 1)}) == "env://KEY: larger than 64 KiB: not a key"
     assert refused("env://KEY", {"KEY": str(missing)}).startswith("env://KEY: not a key in PEM")
     assert "cannot be read" in refused("a\0b")
     assert "cannot be read" in refused("x" * 5000)

@@ -16,7 +16,8 @@ from mlenv.model.digest import Digest
 from mlenv.model.lock import Lock, LockedBase
 from mlenv.model.platform import Platform
 from mlenv.model.report import Finding, Status
-from mlenv.signing.provenance import Build, provenance, sign_provenance
+from mlenv.signing.provenance import Build, provenance
+from mlenv.trust.bundle import Bundle
 from mlenv.trust.judge import judge_lock
 from mlenv.trust.judge_provenance import judge_provenance
 from mlenv.trust.judgement import NamedBundle
@@ -256,10 +257,10 @@ class _Broken:
 
 @pytest.mark.parametrize("kind", KeyType)
 def test_a_signature_is_checked_before_it_is_believed(kind: KeyType) -> None:
-    bundle = sign_provenance(said(), signer("ci", kind))
+    bundle = Bundle.sign(said().to_bytes(), signer("ci", kind))
     assert bundle.envelope.is_signed_by(signer("ci", kind).public_key)
     with pytest.raises(SigningKeyError):
-        sign_provenance(said(), _Broken())
+        Bundle.sign(said().to_bytes(), _Broken())
 
 
 POLICY = policy("alice", builders=["ci"])

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlenv.errors import SigningKeyError
+from mlenv.trust.pem import LIMIT
 
 PEM_BEGIN: Final = "-----BEGIN "
 _BASE64: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_=-]{48,}")
-LARGEST: Final = 64 << 10
-"""Bytes of a key file. An RSA key of 16384 bits takes 12 KiB in PEM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def read_key(reference: str, environ: Mapping[str, str]) -> KeyText:
         )
     if reference.startswith("env://"):
         return _variable(reference.removeprefix("env://"), environ)
-    return _file(reference)
+    return read_key_file(reference)
 
 
 def forbid_core_files() -> None:
@@ -65,22 +64,23 @@ def _variable(name: str, environ: Mapping[str, str]) -> KeyText:
         said = "is empty" if name in environ else "is not set"
         raise SigningKeyError(f"the environment variable {said}", where=where, hint="let it hold the key's PEM text")
     data = os.fsencode(value)
-    if len(data) > LARGEST:
+    if len(data) > LIMIT:
         raise _too_large(where)
     return KeyText(data, where)
 
 
-def _file(name: str) -> KeyText:
+def read_key_file(name: str) -> KeyText:
+    """The bytes of a file of at most 64 KiB, also where it is a pipe of the shell's. SigningKeyError."""
     try:
         with open(name, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
             os.set_blocking(file.fileno(), True)
-            data = file.read(LARGEST + 1)
+            data = file.read(LIMIT + 1)
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     if not data.strip():
         raise SigningKeyError("the file is empty", where=name, hint="restore it from a copy, or name another file")
-    if len(data) > LARGEST:
+    if len(data) > LIMIT:
         raise _too_large(name)
     return KeyText(data, name, _open_to_others(name, status))
 
@@ -107,7 +107,7 @@ def _without_waiting(name: str, flags: int) -> int:
 
 
 def _too_large(where: str) -> SigningKeyError:
-    return SigningKeyError(f"larger than {LARGEST >> 10} KiB: not a key", where=where, hint="name the key's own file")
+    return SigningKeyError(f"larger than {LIMIT >> 10} KiB: not a key", where=where, hint="name the key's own file")
 
 
 def _open_to_others(name: str, status: os.stat_result) -> tuple[str, ...]:

@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from mlenv.errors import SigningKeyError, UsageError
+from mlenv.errors import UsageError
 from mlenv.sources.trust.folders import configuration_folder
+from mlenv.sources.trust.key_files import read_key_file
 from mlenv.sources.trust.policy_files import PolicyBytes, policy_in_folder, read_by_hand, read_guarded
 from mlenv.sources.trust.trees import refuse_inside_tree
 from mlenv.trust.keys import PublicKey
 from mlenv.trust.policy import TrustPolicy
-
-_LARGEST_KEY: Final = 64 << 10  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +88,9 @@ def read_trust(path: Path, *, now: datetime | None = None) -> Trust:
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """The public key in a PEM file. SigningKeyError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_KEY + 1)
-    except OSError as error:
-        hint = "name the file of a public key, which often ends with .pub"
-        raise SigningKeyError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from None
-    if len(data) > _LARGEST_KEY:
-        raise SigningKeyError("too large for a public key", where=str(path), hint="name a file of PEM text")
-    return PublicKey.parse(data, where=str(path))
+    """The public key in a PEM file of at most 64 KiB. SigningKeyError."""
+    text = read_key_file(str(path))
+    return PublicKey.parse(text.data, where=text.where)
 
 
 def _of_keys(paths: Sequence[Path], threshold: int) -> Trust:

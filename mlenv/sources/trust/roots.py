@@ -1,13 +1,12 @@
 """The root of trust that a user has: `trust.root.json` in the configuration folder, and how a later one replaces it."""
 
-import fcntl
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
 from mlenv.errors import TrustPolicyError, UnavailableError
+from mlenv.sources.trust.alone import alone
 from mlenv.sources.trust.folders import configuration_folder
 from mlenv.sources.trust.policy_files import ROOT, policy_in_folder, read_by_hand, read_guarded
 from mlenv.sources.whole_file import write_whole
@@ -75,23 +74,9 @@ def _write(path: Path, root: TrustRoot) -> TrustRoot:
     return root
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds the lock of the file: nobody else updates it meanwhile. UnavailableError."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.lock")
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _not_locked(error, path) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            raise _not_locked(error, path) from error
-        yield
-    finally:
-        os.close(descriptor)
+def _alone(path: Path) -> AbstractContextManager[None]:
+    """Nobody else updates the root meanwhile. UnavailableError."""
+    return alone(path.with_name(f".{path.name}.lock"), lambda error: _not_locked(error, path))
 
 
 def _not_locked(error: OSError, path: Path) -> UnavailableError:

@@ -5,25 +5,24 @@
 SOURCE is the source of trust: the path of a policy, or `keys:` and fingerprints. Two of them never share a mark.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from mlenv.errors import SignatureError, TrustPolicyError, UnavailableError
 from mlenv.model.canonical import canonical_json
 from mlenv.model.digest import Digest
+from mlenv.model.moments import rfc3339
 from mlenv.model.strict_json import parse_json, shown
+from mlenv.sources.trust.alone import alone
 from mlenv.sources.trust.folders import state_folder
 from mlenv.sources.whole_file import write_whole
-from mlenv.trust.judge import Mark
+from mlenv.trust.fields import integer, members, moment, text
+from mlenv.trust.judgement import Mark
 
 LARGEST: Final = 64 << 20  # bytes
 _VERSION: Final = 1
-_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _Marks = dict[str, dict[str, Mark]]
 
 
@@ -66,20 +65,9 @@ class Serials:
                 "the serial of this lock cannot be remembered: there is no home folder",
                 hint="set XDG_STATE_HOME to a folder that is kept from one run to the next",
             )
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside = self.path.with_name(f"{self.path.name}.lock")
-            descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _not_kept(error, self.path) from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError as error:
-                raise _not_kept(error, self.path) from error
-            yield self.path
-        finally:
-            os.close(descriptor)
+        path = self.path
+        with alone(path.with_name(f"{path.name}.lock"), lambda error: _not_kept(error, path)):
+            yield path
 
     def _read(self) -> _Marks:
         if self.path is None:
@@ -123,7 +111,7 @@ def _to_bytes(marks: _Marks) -> bytes:
             environment: {
                 "serial": mark.serial,
                 "lock": str(mark.lock),
-                "seen": mark.seen.astimezone(UTC).strftime(_TIME),
+                "seen": rfc3339(mark.seen),
             }
             for environment, mark in of_source.items()
         }
@@ -147,12 +135,11 @@ def _parse(data: bytes) -> _Marks:
 
 
 def _mark(value: Any) -> Mark:
-    if set(_object(value)) != {"serial", "lock", "seen"}:
-        raise ValueError("a mark is not an object of serial, lock and seen")
-    serial, lock, seen = value["serial"], value["lock"], value["seen"]
-    if type(serial) is not int or serial < 1 or not isinstance(lock, str) or not isinstance(seen, str):
-        raise ValueError("a mark has a value of another type")
-    return Mark(serial, Digest.parse(lock), datetime.strptime(seen, _TIME).replace(tzinfo=UTC))
+    found = members(value, "a mark", ["serial", "lock", "seen"])
+    serial = integer(found["serial"], "serial")
+    if serial < 1:
+        raise ValueError(f"serial {serial} is less than 1")
+    return Mark(serial, Digest.parse(text(found["lock"], "lock")), moment(found["seen"], "seen"))
 
 
 def _object(value: Any) -> dict[str, Any]:
