@@ -22,7 +22,7 @@ from mlenv.model.toml_places import Path, dotted, line_of, places
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _DEEPEST = 32
 # Strings, ended or not, and comments: whatever stands in them is no key. Each character is looked at once.
-# The looks ahead are for Python before 3.11.5 (gh-106052): after a `(?!...)` that fails it goes on at the wrong place.
+# The looks ahead are for Python before 3.11.5 (gh-100061): after a `(?!...)` that fails it goes on at the wrong place.
 _NO_KEY = re.compile(
     r'''
     """(?:\\.|\\\Z|(?=[^"]|"[^"]|""[^"]|"\Z|""\Z)[^\\])*+(?:"{3,5}|\Z)
