@@ -16,7 +16,7 @@ from mlenv.cli.options import (
     VerboseOption,
     lock_path,
 )
-from mlenv.cli.sign import KeyOption, SignerOption, open_signer
+from mlenv.cli.signer import KeyOption, SignerOption, open_signer
 from mlenv.cli.terminal import Terminal
 from mlenv.errors import UsageError
 from mlenv.model.platform import Platform

@@ -15,7 +15,8 @@ from mlenv.cli.options import (
     VerboseOption,
     lock_path,
 )
-from mlenv.cli.sign import KeyOption, SignerOption, open_signer, sign_file, signature_summary
+from mlenv.cli.sign import sign_file, signature_summary
+from mlenv.cli.signer import KeyOption, SignerOption, open_signer
 from mlenv.cli.terminal import Terminal
 from mlenv.errors import UsageError
 

@@ -9,7 +9,7 @@ import typer
 from mlenv.cli.durations import parse_expires
 from mlenv.cli.options import JsonOption, QuietOption, VerboseOption
 from mlenv.cli.root_summary import root_json, root_lines
-from mlenv.cli.sign import KeyOption, SignerOption, open_signer
+from mlenv.cli.signer import KeyOption, SignerOption, open_signer
 from mlenv.cli.terminal import Terminal
 from mlenv.errors import UsageError
 

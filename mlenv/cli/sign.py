@@ -10,6 +10,7 @@ import typer
 from mlenv.cli.authority import TrustOption
 from mlenv.cli.durations import parse_expires
 from mlenv.cli.options import MANIFEST, JsonOption, LockOption, ManifestOption, QuietOption, VerboseOption, lock_path
+from mlenv.cli.signer import KeyOption, SignerOption, open_signer
 from mlenv.cli.terminal import Terminal
 from mlenv.model.moments import rfc3339
 
@@ -18,24 +19,6 @@ if TYPE_CHECKING:
     from mlenv.signing.sign import Signed
     from mlenv.trust.keys import Signer
     from mlenv.trust.statement import LockStatement
-
-KeyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--key",
-        metavar="FILE|env://NAME",
-        help="The private key; MLENV_KEY where left out. With --signer-command, the public key.",
-        show_default=False,
-    ),
-]
-SignerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--signer-command",
-        metavar="COMMAND",
-        help="A program that signs: it gets the bytes on standard input and writes the signature to standard output.",
-    ),
-]
 
 
 def sign(
@@ -73,17 +56,6 @@ def sign(
         signer = open_signer(terminal, key, signer_command)
         signed = sign_file(terminal, path, data, lock, signer, name=as_, expires=expires, serial=serial, trust=trust)
         terminal.result(signature_summary(signed), str(signed.path))
-
-
-def open_signer(terminal: Terminal, key: str | None, command: str | None) -> "Signer":
-    """What --key and --signer-command name, its passphrase asked for where a person could answer."""
-    from mlenv.cli.passphrase import asker  # noqa: PLC0415 -- as above
-    from mlenv.sources.trust.private_keys import signer  # noqa: PLC0415 -- as above
-
-    found = signer(os.environ, key=key, command=command, ask=asker())
-    for warning in getattr(found, "warnings", ()):
-        terminal.say(f"warning: {warning}")
-    return found
 
 
 def sign_file(

@@ -62,7 +62,7 @@ def judge_lock(
     findings += found.of_bundles(counted.counted, refused, reached=counted.reached)
     findings += [found.of_rule(environment, rule, filename), *found.environments(counted, environment)]
     findings += found.subjects(counted, lock_subjects(parsed, lock))
-    findings.append(found.threshold(counted, refused, filename))
+    findings.append(found.threshold(counted, filename))
     findings += _of_now(counted, marks.get(environment), now, Digest.of(lock), at_serial)
     if any_failed(findings) or counted.statement is None:
         return Judgement(tuple(findings), None)

@@ -65,7 +65,7 @@ def nobody(refused: Sequence[NoVote], filename: str) -> Iterator[Finding]:
         message = "there is no signature of this lock that counts"
         hint = "see what is said of each bundle; `mlenv sign` signs the lock as it is now"
         yield Finding(
-            "signature.threshold", Status.FAIL, message, "a signature", _reasons(refused), filename, hint=hint
+            "signature.threshold", Status.FAIL, message, "a signature", "none that counts", filename, hint=hint
         )
 
 
@@ -83,15 +83,14 @@ def of_rule(environment: str, rule: EnvironmentRule, filename: str) -> Finding:
     return Finding("trust.environment", Status.PASS, message, rule.name, environment, filename, Trusted.KEY)
 
 
-def threshold(counted: Tally, others: Sequence[NoVote], filename: str) -> Finding:
-    """Whether enough approvers signed one statement; if not, who is missing, and why each bundle did not count."""
+def threshold(counted: Tally, filename: str) -> Finding:
+    """Whether enough approvers signed one statement; if not, who is missing. Why a bundle does not count, it says."""
     check, rule = "signature.threshold", counted.rule
     names = [key.name for key in counted.signers]
-    expected = f"{rule.threshold} of {listed(rule.approvers, 'and')}"
+    expected, observed = f"{rule.threshold} of {listed(rule.approvers, 'and')}", listed(names, "and")
     if counted.reached:
         message = f"approved by {listed(names, 'and')}: {len(names)} of {rule.threshold} needed"
-        return Finding(check, Status.PASS, message, expected, listed(names, "and"), filename)
-    observed = "; ".join([*(f"{one.bundle}: signed by {one.key.name!r}" for one in counted.counted), _reasons(others)])
+        return Finding(check, Status.PASS, message, expected, observed, filename)
     if len(counted.groups) > 1:
         serials = listed([f"serial {group[0].statement.serial}" for group in counted.groups], "and")
         many = len(counted.groups)
@@ -100,14 +99,9 @@ def threshold(counted: Tally, others: Sequence[NoVote], filename: str) -> Findin
     else:
         missing = [name for name in rule.approvers if name not in names]
         lacking = rule.threshold - len(names)
-        message = f"{len(names)} of {rule.threshold} approvals are there; {listed(missing, 'and')} did not sign"
+        message = f"{len(names)} of {rule.threshold} approvals are there; missing: {listed(missing, 'and')}"
         hint = f"have it signed by {lacking} more: {listed(missing, 'or')}, with `mlenv sign`"
-    return Finding(check, Status.FAIL, message, expected, observed.removesuffix("; "), filename, hint=hint)
-
-
-def _reasons(refused: Sequence[NoVote]) -> str:
-    shown = [f"{one.bundle}: {one.message}" for one in refused[:_SHOWN]]
-    return "; ".join(shown + [f"{len(refused) - _SHOWN} more"] * (len(refused) > _SHOWN))
+    return Finding(check, Status.FAIL, message, expected, observed, filename, hint=hint)
 
 
 def environments(counted: Tally, environment: str) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ def test_with_a_missing_layer(project: Project) -> None:
 
 def test_that_is_not_there(project: Project) -> None:
     project.edit("oci:base@", "oci:absent@")
-    assert_refused(project.run("lock"), status=2, says=["absent", "not an OCI layout"])
+    assert_refused(project.run("lock"), status=2, says=["absent", "there is no such folder"])
 
 
 def test_a_registry_that_nobody_answers_for(project: Project) -> None:

@@ -275,7 +275,7 @@ def test_a_changed_blob_of_a_layout_is_refused_when_it_is_used(tmp_path: Path, c
 
 
 def test_a_layout_that_is_not_there(tmp_path: Path, cache: Cache) -> None:
-    with pytest.raises(UsageError, match="not an OCI layout"):
+    with pytest.raises(UsageError, match="there is no such folder"):
         base(tmp_path, cache, "sha256:" + "0" * 64)
 
 

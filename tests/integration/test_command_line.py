@@ -67,7 +67,7 @@ def test_the_version_comes_quickly(project: Project) -> None:
         (("cache", "prune", "--older-than", "-1"), "is no number of days"),
         (("cache", "prune", "--all", "--older-than", "1"), "exclude one another"),
         (("inspect", "nonsense"), "does not name an image"),
-        (("inspect", "oci:absent"), "not an OCI layout"),
+        (("inspect", "oci:absent"), "there is no such folder"),
     ],
 )
 @pytest.mark.parametrize("json_", [False, True])
