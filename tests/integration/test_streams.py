@@ -105,6 +105,8 @@ def test_an_interrupted_verification_has_verified_nothing(
 ) -> None:
     pipe = tmp_path / "alice.pub"  # a key from another program, which keeps us waiting
     os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # without one, mlenv would not wait
     end = time.monotonic() + 3
     ended = signed.run_and_send(number, lambda: time.monotonic() > end, "verify", f"--key={pipe}", "--json")
+    os.close(writer)
     assert (ended.status, ended.out) == (status, ""), ended
