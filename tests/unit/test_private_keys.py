@@ -401,3 +401,14 @@ def test_no_core_file_once_a_key_is_read(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
         use()
         assert resource.getrlimit(resource.RLIMIT_CORE) == (0 if hard == 0 else 1, hard)
+
+
+def test_an_x448_key_of_the_wrong_length_is_damaged() -> None:
+    """The library has no better word for it than InternalError."""
+    pem_text = (
+        b"-----BEGIN PRIVATE KEY-----\n"
+        b"MC4CAQAwBQYDK2VvBCIEIGGCQLP51go8h1fVjPFXTn6XoDVENr4CfPLtFHd7nNmr\n"
+        b"-----END PRIVATE KEY-----\n"
+    )
+    with pytest.raises(SigningKeyError, match="damaged"):
+        load_key("env://KEY", {"KEY": pem_text.decode()}, None)

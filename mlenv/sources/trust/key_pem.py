@@ -86,19 +86,19 @@ def _passphrase(where: str, password: str | None, ask: Ask | None, *, empty: boo
 
 
 def _open_cosign(body: bytes, passphrase: bytes, where: str) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 -- slow to import
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415 -- as above
 
     try:
         return load_der_private_key(open_cosign_key(body, passphrase), None)
     except WrongPassphraseError:
         raise _wrong_passphrase(where, passphrase) from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InternalError, UnsupportedAlgorithm):
         raise _damaged(where) from None
 
 
 def _load(label: str, body: bytes, passphrase: bytes | None, where: str) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 -- slow to import
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm  # noqa: PLC0415 -- slow to import
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 -- as above
 
     content = _decoded(body, where)
@@ -107,7 +107,7 @@ def _load(label: str, body: bytes, passphrase: bytes | None, where: str) -> Any:
         return load_pem_private_key(pem, passphrase)
     except UnsupportedAlgorithm:
         raise _unsupported(where, encrypted=passphrase is not None) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, InternalError) as error:  # the last: an X448 key of another length
         if passphrase is not None and str(error).startswith("Unknown"):  # its one word on a cipher that it lacks
             raise _unsupported(where, encrypted=True) from None
         # The outermost length tells the two apart where it can; a cipher without a check cannot know.
