@@ -159,7 +159,7 @@ def test_the_answer_does_not_depend_on_any_order() -> None:
     ]  # fmt: skip
     answers = {
         tuple(closure(index_of(*order), *wanted))
-        for order in itertools.islice(itertools.permutations(debs), 0, 5040, 97)
+        for order in itertools.islice(itertools.permutations(debs), 0, 5040, 397)
         for wanted in itertools.permutations("abc")
     }
     assert len(answers) == 1

@@ -45,5 +45,5 @@ def test_what_is_no_such_key(text: str) -> None:
 @pytest.mark.parametrize("piece", ['"\\', '"\\"', "a ", "' ", '""', '"""', "'''", "a", "#", "b" * 31 + "."])
 def test_hostile_texts_take_no_time(piece: str) -> None:
     start = time.process_time()
-    has_deep_key(piece * (2_000_000 // len(piece)))
-    assert time.process_time() - start < 2
+    has_deep_key(piece * (400_000 // len(piece)))
+    assert time.process_time() - start < 1
