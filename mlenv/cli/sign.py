@@ -91,6 +91,9 @@ def sign_file(
         announce=lambda statement: _announce(terminal, statement),
     )
     _tell(terminal, signed)
+    doubts = found.policy.doubts(lock.environment.name, signer.public_key, now) if found else ""
+    if found and doubts:
+        terminal.say(f"warning: by {found.shown} this signature does not count: {doubts}")
     return signed
 
 

@@ -96,6 +96,16 @@ class TrustPolicy:
         """The key of a bundle's hint: standard base64 of the sha256 of its SubjectPublicKeyInfo."""
         return next((one for one in self.keys if one.public_key.hint == hint), None)
 
+    def doubts(self, environment: str, key: PublicKey, now: datetime) -> str:
+        """Why an approval of that environment by that key, made now, would not count; empty where it would."""
+        rule, trusted = self.rule(environment), self.key(key.hint)
+        if rule is None:
+            return f"it has no rule for {environment}"
+        if trusted is None or trusted.name not in rule.approvers:
+            return f"this key is no approver of {environment}"
+        refusal = trusted.refusal(now, now)
+        return f"the key {trusted.name} {refusal}" if refusal else ""
+
     def named(self, name: str) -> TrustedKey:
         """The key of a name that a rule has."""
         return next(one for one in self.keys if one.name == name)

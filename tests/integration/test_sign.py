@@ -129,6 +129,25 @@ def test_the_policy_is_named(locked: Project, keys: Path) -> None:
     assert said["policy"]["digest"]["sha256"] == Digest.of(policy.read_bytes()).hex
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (policy_text(["bob"]), "this key is no approver of small"),
+        (policy_text(["bob"], builders=["alice"]), "this key is no approver of small"),
+        (policy_text(["alice"], environment="other"), "it has no rule for small"),
+        (policy_text(["alice"], keys={"alice": ["revoked = 2026-01-01T00:00:00Z"]}), "the key alice was revoked on"),
+    ],
+)
+def test_a_signature_that_will_not_count_is_told(locked: Project, keys: Path, text: str, says: str) -> None:
+    trust(locked, text)
+    result = locked.run("sign", "--key", str(keys / "alice.key"))
+    assert (result.status, result.changed) == (0, (FIRST,))
+    assert "this signature does not count" in result.err
+    assert says in result.err
+    trust(locked, policy_text(["alice"]))
+    assert "warning" not in locked.run("sign", "--key", str(keys / "alice.key"), "--expires", "9d").err
+
+
 def test_nobody_signs_along_what_an_untrusted_key_says(locked: Project, keys: Path) -> None:
     trust(locked, policy_text(["alice"]))
     sign_at(locked, "mallory", NOW, serial=2**53 - 1)
