@@ -10,6 +10,7 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ ALWAYS_EXCLUDED = (
     *("mlenv.lock", "mlenv.lock.sigstore.json", "mlenv.lock.*.sigstore.json"),  # the lock names the tree's digest
 )
 _DEEPEST = 64
+_LARGEST_KEY = 64 << 10  # bytes
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY-----", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -56,6 +59,19 @@ def tree_digest(entries: Iterable[Entry]) -> Digest:
     for entry in sorted(entries, key=lambda entry: entry.path):
         hasher.update("\0".join((entry.path, *_identity(entry))).encode() + b"\n")
     return Digest(hasher.hexdigest())
+
+
+def private_keys(entries: Iterable[Entry]) -> Iterator[Path]:
+    """The files of a tree that hold a private key in PEM, encrypted or not: hardly anybody wants those in an image."""
+    for entry in entries:
+        if isinstance(entry.content, FileContent) and entry.content.size <= _LARGEST_KEY:
+            with suppress(OSError), open(_open_again(entry.content.path), "rb") as file:
+                if _PRIVATE_KEY.search(file.read(_LARGEST_KEY)):
+                    yield entry.content.path
+
+
+def _open_again(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _identity(entry: Entry) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from mlenv.layers.image import ImageBytes, image_bytes, index_bytes
 from mlenv.layers.layer import measure_layer
-from mlenv.layers.tree import tree_digest
+from mlenv.layers.tree import private_keys, tree_digest
 from mlenv.model.digest import Digest
 from mlenv.model.lock import (
     Lock,
@@ -21,6 +21,7 @@ from mlenv.model.lock import (
 )
 from mlenv.model.manifest import EnvironmentManifest
 from mlenv.model.platform import Platform
+from mlenv.model.progress import SILENT, Progress
 from mlenv.model.tags import PythonTarget
 from mlenv.resolve.base import resolve_base
 from mlenv.resolve.measure import locked_layer
@@ -90,7 +91,8 @@ def _platform(
     target = PythonTarget.of(platform, facts)
     request = package_request_digest(manifest, requirements, target)
     wheels = resolve_wheels(manifest, target, around, previous, request=request, upgrade=upgrade)
-    trees, tree_layers = _trees(manifest, contents)
+    first = platform == manifest.environment.platforms[0]  # the trees are the same for all of them
+    trees, tree_layers = _trees(manifest, contents, around.progress if first else SILENT)
 
     venv = measure_layer(contents.venv(facts))
     ours = ([base.layer] if base.layer else []) + [locked_layer("venv", (), venv)]
@@ -108,10 +110,14 @@ def _platform(
     return _with_image(made, image_bytes(manifest.environment, manifest.container, made, base.config))
 
 
-def _trees(manifest: EnvironmentManifest, contents: Contents) -> tuple[tuple[LockedTree, ...], list[LockedLayer]]:
+def _trees(
+    manifest: EnvironmentManifest, contents: Contents, progress: Progress
+) -> tuple[tuple[LockedTree, ...], list[LockedLayer]]:
     trees, layers = [], []
     for tree in manifest.files:
         entries = contents.tree(tree)
+        for path in private_keys(entries):
+            progress.note(f"warning: {path} holds a private key, which goes into the image: exclude it in [[files]]")
         trees.append(
             LockedTree(
                 source=tree.source,

@@ -291,6 +291,16 @@ def test_a_key_that_cannot_be_used_is_told_before_the_long_work(project: Project
     assert_refused(project.run("lock", "--key", str(key)), status=3, says=["alice.key.pub"])
 
 
+def test_a_key_that_would_go_into_the_image_is_told(locked: Project) -> None:
+    key_file(locked.root / "app", "alice")
+    result = locked.run("lock", "--offline")
+    assert result.status == 0, result.err
+    assert "warning: app/alice.key holds a private key, which goes into the image" in result.err
+    assert "alice.key.pub holds" not in result.err
+    locked.edit('target = "/app"', 'target = "/app"\nexclude = ["*.key"]')
+    assert "holds a private key" not in locked.run("lock", "--offline").err
+
+
 def test_nothing_is_signed_by_looking(locked: Project, keys: Path) -> None:
     result = locked.run("lock", "--check", "--key", str(keys / "alice.key"))
     assert_refused(result, status=2, says=["--check"])
