@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from mlenv.errors import ManifestError, Problem, UnavailableError
@@ -65,13 +66,9 @@ def private_keys(entries: Iterable[Entry]) -> Iterator[Path]:
     """The files of a tree that hold a private key in PEM, encrypted or not: hardly anybody wants those in an image."""
     for entry in entries:
         if isinstance(entry.content, FileContent) and entry.content.size <= _LARGEST_KEY:
-            with suppress(OSError), open(_open_again(entry.content.path), "rb") as file:
+            with suppress(OSError), _opened(entry.content.path) as file:
                 if _PRIVATE_KEY.search(file.read(_LARGEST_KEY)):
                     yield entry.content.path
-
-
-def _open_again(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _identity(entry: Entry) -> Iterator[str]:
@@ -176,10 +173,14 @@ class _Walk:
 _KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a named pipe", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device"}
 
 
+def _opened(path: Path) -> FileIO:
+    """A regular file of the tree; O_NONBLOCK, so that a pipe put in its place meanwhile does not hold us up."""
+    return FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
 def _read(path: Path) -> FileContent:
-    """Hash a regular file; O_NONBLOCK, so that a pipe put in its place meanwhile does not hold us up."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 -- it is a descriptor
+    """Hash a regular file."""
+    with _opened(path) as file:
         digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
         return FileContent(path, file.tell(), digest)
 

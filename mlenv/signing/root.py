@@ -117,7 +117,7 @@ def _wrapped(signer: Signer, key: "Key") -> "LibrarySigner":
         def from_priv_key_uri(
             cls, priv_key_uri: str, public_key: "Key", secrets_handler: SecretsHandler | None = None
         ) -> "LibrarySigner":
-            raise NotImplementedError
+            raise NotImplementedError  # the library demands the method; whoever signs here has its key already
 
         def sign(self, payload: bytes) -> Signature:
             return Signature(key.keyid, signer.sign(payload).hex())

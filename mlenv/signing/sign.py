@@ -95,7 +95,9 @@ def sign_lock(
     if newest is None or terms.chosen or newest.statement.expires <= now:
         serial = _serial(terms, max([seen, *(one.statement.serial for one in earlier)]))
         digest = policy.digest if policy else None
-        statement = new_statement(lock, data, now=now, serial=serial, expires=terms.expires, policy=digest)
+        statement = new_statement(
+            lock, data, now=now, serial=serial, expires=terms.expires, policy=digest, where=str(lock_path)
+        )
         payload = statement.to_bytes()
     else:
         _check_joined(newest, lock, now)
@@ -117,13 +119,23 @@ def sign_lock(
 
 
 def new_statement(
-    lock: Lock, data: bytes, *, now: datetime, serial: int, expires: timedelta | None, policy: Digest | None
+    lock: Lock,
+    data: bytes,
+    *,
+    now: datetime,
+    serial: int,
+    expires: timedelta | None,
+    policy: Digest | None,
+    where: str = "mlenv.lock",
 ) -> LockStatement:
-    """What is said of a lock from `now` on. LockFormatError for a lock with CRLF, which some checkout made of it."""
+    """What is said of a lock from `now` on. LockFormatError for a lock with CRLF, which some checkout made of it.
+
+    `where` is what messages call the lock. UsageError for terms that no statement can have.
+    """
     if b"\r\n" in data:
         raise LockFormatError(
             "has CRLF line ends, which `mlenv lock` does not write",
-            where="mlenv.lock",
+            where=where,
             hint="add `mlenv.lock -text` to .gitattributes and check the file out again",
         )
     now = now.replace(microsecond=0)

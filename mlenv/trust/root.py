@@ -27,7 +27,7 @@ class TrustRoot:
     """A root as it was read.
 
     `data` are its raw bytes. `threshold` of `keys` must sign it, and the next root; `signers` are those of `keys` that
-    did. Whether they are enough is for `first_root` and `next_root` to say.
+    did. Whether they are enough is for `first_root` and `last_root` to say.
     """
 
     data: bytes
@@ -58,16 +58,6 @@ def first_root(data: bytes, now: datetime, *, where: str) -> TrustRoot:
     Its own threshold of its own keys must have signed it, and it must not have expired by `now`. TrustPolicyError.
     """
     return last_root(None, [RootFile(where, data)], now)
-
-
-def next_root(trusted: bytes, new: bytes, now: datetime, *, where: str) -> TrustRoot:
-    """The root that follows a trusted one (section 5.3); `where` names the new one.
-
-    Its version is one more, and it is signed by the old root's threshold of the old root's keys and by its own
-    threshold of its own keys. Whether the old one has expired does not matter; by `now` the new one must not have.
-    TrustPolicyError.
-    """
-    return last_root(RootFile("the trusted root", trusted), [RootFile(where, new)], now)
 
 
 def last_root(trusted: RootFile | None, chain: Sequence[RootFile], now: datetime) -> TrustRoot:

@@ -67,14 +67,14 @@ def report_on(
     if judgement is None:
         lock = parse_lock(data, Path(name))
         findings: tuple[Finding, ...] = (_unasked(name), Finding("lock.format", Status.PASS, "a lock", source=name))
-        facts = lock_facts(lock, data)
+        facts = _lock_facts(lock, data)
     elif judgement.approval is None:
         unseen = Finding("image", Status.SKIPPED, f"{target} was not looked at: its lock is not approved")
         facts = {"lock": str(Digest.of(data)), "policy": policy}
         return Report(target, facts, (*judgement.findings, *([unseen] if look else [])))
     else:
         lock, findings = judgement.approval.lock, judgement.findings
-        facts = lock_facts(lock, data) | approval_facts(judgement.approval) | {"policy": policy}
+        facts = _lock_facts(lock, data) | _approval_facts(judgement.approval) | {"policy": policy}
     return Report(target, facts, (*findings, *(look(lock) if look else ())))
 
 
@@ -88,7 +88,7 @@ def _unasked(name: str) -> Finding:
     )
 
 
-def lock_facts(lock: Lock, data: bytes) -> dict[str, str]:
+def _lock_facts(lock: Lock, data: bytes) -> dict[str, str]:
     """What a reader of a report wants to know of a lock."""
     return {
         "environment": f"{lock.environment.name}:{lock.environment.version}",
@@ -97,7 +97,7 @@ def lock_facts(lock: Lock, data: bytes) -> dict[str, str]:
     }
 
 
-def approval_facts(approval: Approval) -> dict[str, str]:
+def _approval_facts(approval: Approval) -> dict[str, str]:
     """What a reader of a report wants to know of an approval."""
     statement = approval.statement
     return {

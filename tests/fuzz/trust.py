@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 with atheris.instrument_imports(include=["mlenv"]):
     from support.locks import lock as small_lock
     from support.mutators import mutate_json, mutate_lines
+    from support.roots import next_root
     from support.signers import NOW, policy_text, signed_lock, signer
 
     from mlenv.errors import LockFormatError, MlenvError, SigningKeyError, TrustPolicyError
@@ -33,7 +34,7 @@ with atheris.instrument_imports(include=["mlenv"]):
     from mlenv.trust.judgement import NamedBundle
     from mlenv.trust.keys import PublicKey
     from mlenv.trust.policy import TrustPolicy
-    from mlenv.trust.root import first_root, next_root
+    from mlenv.trust.root import first_root
     from mlenv.trust.slsa import Provenance
     from mlenv.trust.statement import LockStatement
 

@@ -227,6 +227,13 @@ def test_a_lock_with_crlf_is_not_signed(locked: Project, keys: Path) -> None:
     assert_refused(result, status=2, says=["mlenv.lock: has CRLF line ends", "mlenv.lock -text", ".gitattributes"])
 
 
+def test_a_lock_of_another_name_is_named(locked: Project, keys: Path) -> None:
+    locked.lock.write_bytes(locked.lock.read_bytes().replace(b"\n", b"\r\n"))
+    locked.lock.rename(locked.root / "gpu.lock")
+    result = locked.run("sign", "--lock", "gpu.lock", "--key", str(keys / "alice.key"))
+    assert_refused(result, status=2, says=["gpu.lock: has CRLF line ends"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

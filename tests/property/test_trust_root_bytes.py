@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.roots import POLICY, followed_by_tuf, root_of_tuf
+from support.roots import POLICY, followed_by_tuf, next_root, root_of_tuf
 from support.signers import NOW, KeyOfTests, signer
 
 from mlenv.errors import TrustPolicyError
 from mlenv.model.digest import Digest
 from mlenv.trust.keys import KeyType
-from mlenv.trust.root import TrustRoot, first_root, next_root, parse_root
+from mlenv.trust.root import TrustRoot, first_root, parse_root
 
 ED: KeyOfTests = signer("ed", KeyType.ED25519)
 OLD = root_of_tuf("alice", ids={"ed": ED}, threshold=2)

@@ -1,4 +1,4 @@
-"""Roots of trust as python-tuf makes them, without anything of mlenv but the keys that tests sign with."""
+"""Roots of trust as python-tuf makes them, with no more of mlenv than the keys that tests sign with; and one step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +12,8 @@ from tuf.api.metadata import Metadata, Role, Root
 from tuf.api.serialization.json import JSONSerializer
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.config import EnvelopeType
+
+from mlenv.trust.root import RootFile, TrustRoot, last_root
 
 LATER = NOW + timedelta(days=365)
 POLICY = policy_text(["alice"])
@@ -63,3 +65,8 @@ def followed_by_tuf(trusted: bytes, *chain: bytes, now: datetime = NOW) -> bool:
     except RepositoryError:
         return False
     return not known.root.is_expired(now)
+
+
+def next_root(trusted: bytes, new: bytes, now: datetime, *, where: str) -> TrustRoot:
+    """One step of a chain, as `last_root` judges it; `where` names the new root."""
+    return last_root(RootFile("the trusted root", trusted), [RootFile(where, new)], now)

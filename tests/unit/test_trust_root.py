@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from support.roots import LATER, POLICY, followed_by_tuf, library_key, root_of_tuf
+from support.roots import LATER, POLICY, followed_by_tuf, library_key, next_root, root_of_tuf
 from support.signers import NOW, policy_text, signer
 from tuf.api.metadata import Metadata, Root
 
@@ -18,7 +18,7 @@ from mlenv.errors import SigningKeyError, TrustPolicyError, UsageError
 from mlenv.model.digest import Digest
 from mlenv.signing.root import draft_root, sign_root
 from mlenv.trust.keys import KeyType, PublicKey
-from mlenv.trust.root import RootFile, TrustRoot, first_root, last_root, next_root, parse_root
+from mlenv.trust.root import RootFile, TrustRoot, first_root, last_root, parse_root
 
 ALICE, BOB, CAROL, DAVE = (signer(name).public_key for name in ("alice", "bob", "carol", "dave"))
 ED = signer("ed", KeyType.ED25519)

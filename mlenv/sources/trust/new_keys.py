@@ -58,7 +58,7 @@ def write_key_pair(path: Path, private: bytes, public: PublicKey) -> None:
     _write_new(path, private, 0o600)
     try:
         _write_new(public_path(path), public.pem.encode(), 0o644)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a private key that nobody has the public one of is of no use
         path.unlink()
         raise
 
