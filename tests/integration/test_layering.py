@@ -11,7 +11,10 @@ import pytest
 from support.home import CHECKOUT
 
 # Their results follow from their arguments alone.
-PURE = ("model", "oci", "layers", "resolve", "build")
+PURE = ("model", "oci", "layers", "resolve", "build", "trust", "signing", "verify/checks", "report")
+# What takes bytes and gives findings, and never opens, asks or starts anything itself.
+CORE = ("trust", "verify/checks")
+DOORS = {"io", "mmap", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
 WORLD_MODULES = {
     "getpass",
     "http",
@@ -86,6 +89,19 @@ def test_only_the_edges_read_clock_environment_network_or_randomness(folder: str
         if isinstance(node, ast.expr | ast.stmt)
         for what in world_read_by(node)
     ]
+    assert found == []
+
+
+@pytest.mark.parametrize("folder", CORE)
+def test_the_core_of_the_verifier_does_no_input_or_output(folder: str) -> None:
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules(folder)
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Import | ast.ImportFrom) and {one.split(".")[0] for one in imported(node)} & DOORS)
+        or (isinstance(node, ast.Call) and dotted(node.func) in {"open", "input", "exec", "eval"})
+    ]
+    assert list(modules(folder))
     assert found == []
 
 
